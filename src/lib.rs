@@ -1,0 +1,14 @@
+//! rooknet: a CNI meta-plugin that gives storage pods networks of their own.
+//!
+//! The house has floors, and dependencies point down only (`tests/layering.rs` checks it):
+//!
+//! | Floor | Rooms | What lives there |
+//! |---|---|---|
+//! | 4 | [`engine`] | one CNI call as a story: plan, add, del, check, gc, status |
+//! | 3 | [`delegate`] | one network: its plugins in order, each a process of its own |
+//! | 2 | [`kernel`], [`state`] | adapters: namespaces and netlink; files, locks, journal, log |
+//! | 1 | [`cni`], [`multinet`] | pure types and rules, no I/O |
+//!
+//! A room uses the floors below it. On one floor, `multinet` knows `cni`, and `kernel` and `state` do not know each other.
+
+pub mod cni;
