@@ -12,3 +12,4 @@
 //! A room uses the floors below it. On one floor, `multinet` knows `cni`, and `kernel` and `state` do not know each other.
 
 pub mod cni;
+pub mod multinet;
