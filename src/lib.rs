@@ -12,4 +12,5 @@
 //! A room uses the floors below it. On one floor, `multinet` knows `cni`, and `kernel` and `state` do not know each other.
 
 pub mod cni;
+pub mod kernel;
 pub mod multinet;

@@ -1,0 +1,14 @@
+//! The kernel's networking: namespaces and netlink. The only room with `unsafe`, and with system calls on networking.
+//!
+//! A plugin is one thread and lives for milliseconds. So a namespace is entered for one purpose only, to make a
+//! socket in it, and left at once: a socket keeps the namespace that it was made in, and everything else is done
+//! through it from where the process belongs. Nothing above this room ever runs inside a pod's namespace.
+
+mod error;
+pub mod netlink;
+pub mod netns;
+
+#[cfg(test)]
+mod testing;
+
+pub use error::Error;

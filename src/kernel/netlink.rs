@@ -1,0 +1,281 @@
+//! rtnetlink: links, addresses, default routes.
+//!
+//! One socket for each namespace, made inside and used from outside. Links are named by ifindex wherever one is known,
+//! since a pod can rename its interfaces; a single link is asked for, not searched in a list.
+
+mod route;
+mod socket;
+mod whole;
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use netlink_packet_core::Emitable;
+use netlink_packet_route::address::{AddressHeader, AddressMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkHeader, LinkMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::netns::{Error, Netns};
+use socket::{Question, Socket, attribute, each_attribute, number, text};
+
+pub use route::DefaultRoute;
+
+/// The kernel's limit for an interface name, without its NUL.
+const NAME_LIMIT: usize = 15;
+
+/// A netlink socket in one network namespace.
+///
+/// Its requests are answered as long as the tokio runtime runs in which it was opened. The kernel answers within the
+/// request itself, which its own lock may hold up; an answer that is lost is an error after ten seconds.
+#[derive(Debug)]
+pub struct Netlink {
+    socket: Socket,
+}
+
+/// A link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its ifindex.
+    pub index: u32,
+    /// Its name; bytes that are not UTF-8 appear as U+FFFD.
+    pub name: String,
+    /// Its kind, as `ip -d link` names it (`macvlan`, `veth`); empty for a physical one.
+    pub kind: String,
+    /// IFLA_GROUP.
+    pub group: u32,
+    /// MAC as text in lower case (`0a:58:0a:f4:00:05`); empty without one.
+    pub mac: String,
+    /// MTU in bytes.
+    pub mtu: u32,
+}
+
+impl Netlink {
+    /// In the netns given. Must be called within a tokio current-thread runtime (another thread of a larger one would
+    /// be elsewhere).
+    ///
+    /// # Errors
+    /// When the netns cannot be entered, or no socket can be made.
+    pub fn inside(netns: &Netns) -> Result<Self, Error> {
+        let socket = netns.inside(Socket::open)?.map_err(|source| Error::Namespace {
+            operation: "open a netlink socket in",
+            path: netns.path().to_owned(),
+            source,
+        })?;
+        Ok(Netlink { socket })
+    }
+
+    /// In the process's own netns. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When no socket can be made.
+    pub fn own() -> Result<Self, Error> {
+        let socket = Socket::open().map_err(|source| Error::Netlink {
+            operation: "open",
+            object: "a netlink socket".to_owned(),
+            source,
+            explanation: None,
+        })?;
+        Ok(Netlink { socket })
+    }
+
+    /// The link of this name; None when there is none. An alternative name is not a name here: a pod can give any
+    /// number of them to any of its links.
+    ///
+    /// # Errors
+    /// When the socket fails, or the kernel's answer is not understood.
+    pub async fn link_by_name(&self, name: &str) -> Result<Option<Link>, Error> {
+        Ok(self.found_by_name(name).await?.filter(|link| link.name == name))
+    }
+
+    async fn found_by_name(&self, name: &str) -> Result<Option<Link>, Error> {
+        if name.is_empty() || name.len() > NAME_LIMIT || name.bytes().any(|byte| byte == 0) {
+            return Ok(None);
+        }
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        self.link(&format!("the link \"{name}\""), message).await
+    }
+
+    /// Whether the kernel would find a link under this name: also one that has it as an alternative name.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or its answer is not understood.
+    pub async fn is_name_taken(&self, name: &str) -> Result<bool, Error> {
+        Ok(self.found_by_name(name).await?.is_some())
+    }
+
+    /// The link of this ifindex; None when there is none.
+    ///
+    /// # Errors
+    /// As [`Self::link_by_name`].
+    pub async fn link_by_index(&self, index: u32) -> Result<Option<Link>, Error> {
+        // 0 is the kernel's "none given"; and it keeps an ifindex in an int.
+        if index == 0 || i32::try_from(index).is_err() {
+            return Ok(None);
+        }
+        self.link(&link_object(index), link_message(index)).await
+    }
+
+    async fn link(&self, object: &str, mut message: LinkMessage) -> Result<Option<Link>, Error> {
+        let question = Question { operation: "look up", object };
+        message.attributes.push(without_statistics());
+        match self.socket.ask(question, RouteNetlinkMessage::GetLink(message), 0).await {
+            Ok(answers) => {
+                let answer = answers.first().ok_or_else(|| question.not_understood("it is empty"))?;
+                parse_link(answer).map(Some).ok_or_else(|| question.not_understood("it is cut short"))
+            }
+            Err(error) if error.errno() == Some(libc::ENODEV) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All links of an interface group (IFLA_GROUP), in the order of their ifindex. Reads all links of the netns.
+    ///
+    /// # Errors
+    /// As [`Self::links`].
+    pub async fn links_of_group(&self, group: u32) -> Result<Vec<Link>, Error> {
+        let mut links = self.links().await?;
+        links.retain(|link| link.group == group);
+        Ok(links)
+    }
+
+    /// All links of the netns, in the order of their ifindex.
+    ///
+    /// # Errors
+    /// As [`Self::link_by_name`]; and when the list changes during each of eight readings.
+    pub async fn links(&self) -> Result<Vec<Link>, Error> {
+        let question = Question { operation: "list", object: "the links" };
+        let mut message = LinkMessage::default();
+        message.attributes.push(without_statistics());
+        let answers = self.socket.list(question, RouteNetlinkMessage::GetLink(message)).await?;
+        let links: Option<Vec<Link>> = answers.iter().map(|answer| parse_link(answer)).collect();
+        let mut links = links.ok_or_else(|| question.not_understood("a link in it is cut short"))?;
+        links.sort_by_key(|link| link.index);
+        Ok(links)
+    }
+
+    /// Sets IFLA_GROUP of one link.
+    ///
+    /// # Errors
+    /// When the kernel refuses: ENODEV when the link is gone.
+    pub async fn set_group(&self, index: u32, group: u32) -> Result<(), Error> {
+        let mut message = link_message(index);
+        message.attributes.push(LinkAttribute::Group(group));
+        let object = link_object(index);
+        let question = Question { operation: "set the group of", object: &object };
+        self.socket.ask(question, RouteNetlinkMessage::SetLink(message), 0).await.map(drop)
+    }
+
+    /// Sets a link down and gives it another name: older kernels rename no link that is up.
+    ///
+    /// # Errors
+    /// When the kernel refuses; the link may be down then.
+    pub async fn rename_link(&self, index: u32, name: &str) -> Result<(), Error> {
+        let object = link_object(index);
+        let mut down = link_message(index);
+        down.header.change_mask = LinkFlags::Up;
+        let question = Question { operation: "set down", object: &object };
+        self.socket.ask(question, RouteNetlinkMessage::SetLink(down), 0).await?;
+        let mut message = link_message(index);
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        let question = Question { operation: "rename", object: &object };
+        self.socket.ask(question, RouteNetlinkMessage::SetLink(message), 0).await.map(drop)
+    }
+
+    /// Deletes a link; Ok when it is gone already.
+    ///
+    /// # Errors
+    /// When the kernel refuses: EOPNOTSUPP for a physical one.
+    pub async fn delete_link(&self, index: u32) -> Result<(), Error> {
+        let object = link_object(index);
+        let question = Question { operation: "delete", object: &object };
+        match self.socket.ask(question, RouteNetlinkMessage::DelLink(link_message(index)), 0).await {
+            Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// The addresses of a link, link-local ones and those still under duplicate detection included. A link that is gone
+    /// has none. The kernel offers only a list; it lists this link alone where it can (Linux 4.20).
+    ///
+    /// # Errors
+    /// As [`Self::links`].
+    pub async fn addresses(&self, index: u32) -> Result<Vec<IpNetwork>, Error> {
+        let object = format!("the addresses of the link with ifindex {index}");
+        let question = Question { operation: "list", object: &object };
+        let mut message = AddressMessage::default();
+        message.header.index = index;
+        let answers = match self.socket.list(question, RouteNetlinkMessage::GetAddress(message)).await {
+            Ok(answers) => answers,
+            Err(error) if error.errno() == Some(libc::ENODEV) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut addresses = Vec::new();
+        for answer in &answers {
+            let header = AddressHeader::parse(answer).map_err(|error| question.not_understood(error))?;
+            let of_ip = matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6);
+            if header.index == index && of_ip {
+                addresses.push(parse_address(&header, answer).ok_or_else(|| question.not_understood("an address"))?);
+            }
+        }
+        Ok(addresses)
+    }
+}
+
+fn link_object(index: u32) -> String {
+    format!("the link with ifindex {index}")
+}
+
+fn link_message(index: u32) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message
+}
+
+/// Keeps the counters out of the answer: they are most of it, and the kernel collects them from every CPU.
+fn without_statistics() -> LinkAttribute {
+    LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])
+}
+
+fn parse_link(answer: &[u8]) -> Option<Link> {
+    let header = LinkHeader::parse(answer).ok()?;
+    let mut link =
+        Link { index: header.index, name: String::new(), kind: String::new(), group: 0, mac: String::new(), mtu: 0 };
+    for (kind, value) in each_attribute(answer.get(header.buffer_len()..)?) {
+        match kind {
+            libc::IFLA_IFNAME => link.name = text(value),
+            libc::IFLA_ADDRESS => link.mac = mac_text(value),
+            libc::IFLA_MTU => link.mtu = number(value)?,
+            libc::IFLA_GROUP => link.group = number(value)?,
+            libc::IFLA_LINKINFO => link.kind = attribute(value, libc::IFLA_INFO_KIND).map(text).unwrap_or_default(),
+            _ => {}
+        }
+    }
+    Some(link)
+}
+
+fn mac_text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().saturating_mul(3));
+    for (position, byte) in bytes.iter().enumerate() {
+        let separator = if position == 0 { "" } else { ":" };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{separator}{byte:02x}");
+    }
+    text
+}
+
+fn parse_address(header: &AddressHeader, answer: &[u8]) -> Option<IpNetwork> {
+    let attributes = answer.get(header.buffer_len()..)?;
+    // On a point-to-point link IFA_ADDRESS is the other end, IFA_LOCAL always ours where it is given.
+    let value = attribute(attributes, libc::IFA_LOCAL).or_else(|| attribute(attributes, libc::IFA_ADDRESS))?;
+    let address = match header.family {
+        AddressFamily::Inet => IpAddr::from(<[u8; 4]>::try_from(value).ok()?),
+        _ => IpAddr::from(<[u8; 16]>::try_from(value).ok()?),
+    };
+    IpNetwork::new(address, header.prefix_len).ok()
+}
+
+#[cfg(test)]
+#[path = "netlink_tests.rs"]
+mod tests;
