@@ -14,3 +14,4 @@
 pub mod cni;
 pub mod kernel;
 pub mod multinet;
+pub mod state;

@@ -1,0 +1,21 @@
+//! What rooknet keeps on the node: files, locks, the journal and the log. The only room that writes files.
+//!
+//! Everything here expects to be killed at any instruction and to be run again: a file is whole or absent, a lock goes
+//! with its holder, and what a killed process left behind is recognised by its name and its owner's death.
+
+pub mod deadline;
+mod error;
+pub mod fault;
+pub mod files;
+pub mod host_local;
+pub mod journal;
+pub mod lock;
+pub mod log;
+pub mod multus_cache;
+pub mod networks;
+mod process;
+
+#[cfg(test)]
+mod testing;
+
+pub use error::Error;
