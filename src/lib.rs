@@ -12,6 +12,7 @@
 //! A room uses the floors below it. On one floor, `multinet` knows `cni`, and `kernel` and `state` do not know each other.
 
 pub mod cni;
+pub mod delegate;
 pub mod kernel;
 pub mod multinet;
 pub mod state;

@@ -1,0 +1,81 @@
+//! One network: its plugins in order, each a process of its own.
+//!
+//! What shaped this room: **a runtime kills only rooknet**, and a plugin starts further plugins (its IPAM) that know
+//! nothing of us. So every plugin runs as the leader of a process group, everything is decided about that group as a
+//! whole, and no member of it is left when a call returns (`group`). A plugin that was started does nothing until it
+//! has read its configuration, which gives the moment to note its group in the container's lock file: killed before
+//! the note, rooknet leaves a plugin that reads an empty configuration and fails; killed after it, the DEL that follows
+//! finds the group (`exec`).
+//!
+//! The rest follows libcni, with its faults mended: a plugin that stays busy is an error and no empty success, DEL goes
+//! on past errors, and every output is bounded (`output`).
+//!
+//! | File | Subject |
+//! |---|---|
+//! | `chain` | the commands: which plugins, in which order, with which `prevResult` |
+//! | `answer` | what a plugin's exit status and output mean |
+//! | `exec` | one run of one executable: start, note, feed, drain, end |
+//! | `group` | a process group: wait for its leader, kill it, wait for all of it |
+//! | `output` | bounded stdout; stderr to the log, its tail for the error |
+//! | `search` | where executables are, and what to install when they are not |
+//! | `failure` | what can go wrong, typed, and as a CNI error |
+
+mod answer;
+mod chain;
+mod exec;
+mod failure;
+mod group;
+mod output;
+mod search;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+pub use chain::{add, check, del, gc, status};
+pub use failure::{Call, Failed, Failure};
+pub use group::Exit;
+pub use output::{MAX_LOGGED_STDERR, MAX_STDOUT, STDERR_TAIL};
+pub use search::{Missing, find_executables};
+
+use crate::cni::Object;
+use crate::state::deadline::Deadline;
+use crate::state::lock::ContainerLock;
+
+/// What a network's plugins run with.
+///
+/// GC and STATUS concern no container: they leave `container_id`, `netns`, `ifname`, `args` and `runtime_config`
+/// unread.
+#[derive(Clone, Debug)]
+pub struct Context<'a> {
+    /// CNI_CONTAINERID.
+    pub container_id: &'a str,
+    /// CNI_NETNS; empty on DEL when the namespace is gone.
+    pub netns: &'a str,
+    /// CNI_IFNAME of this attachment.
+    pub ifname: &'a str,
+    /// CNI_ARGS of this attachment.
+    pub args: String,
+    /// Where executables are searched, in order; also the plugins' CNI_PATH, by which they find their IPAM.
+    pub path: &'a [PathBuf],
+    /// TRACEPARENT, TRACESTATE and BAGGAGE as the runtime gave them.
+    pub trace: &'a [(&'static str, OsString)],
+    /// By capability; each plugin gets the keys that it declares.
+    pub runtime_config: &'a Object,
+    /// The container's lock: told which process group runs. Plugins inherit its descriptor by themselves. `None` where
+    /// no container is concerned.
+    pub lock: Option<&'a ContainerLock>,
+    /// When to give up.
+    pub deadline: &'a Deadline,
+}
+
+/// An attachment that is alive: what GC's plugins must keep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attached {
+    /// CNI_CONTAINERID of its ADD.
+    #[serde(rename = "containerID")]
+    pub container_id: String,
+    /// CNI_IFNAME of its ADD.
+    pub ifname: String,
+}
