@@ -13,6 +13,7 @@
 
 pub mod cni;
 pub mod delegate;
+pub mod engine;
 pub mod kernel;
 pub mod multinet;
 pub mod state;

@@ -1,0 +1,95 @@
+//! Errors on their way to the runtime: the typed cause decides the code, the contexts above it make the sentence.
+
+use std::fmt;
+
+use crate::cni::{self, Code};
+use crate::delegate::Failure;
+use crate::{kernel, state};
+
+/// The error object for what went wrong.
+pub(super) fn to_cni(error: &anyhow::Error) -> cni::Error {
+    let (code, details) = error.chain().find_map(known).unwrap_or((Code::INTERNAL, String::new()));
+    cni::Error::new(code, sentence(error)).with_details(details)
+}
+
+/// Code and details of a typed cause.
+fn known(cause: &(dyn std::error::Error + 'static)) -> Option<(Code, String)> {
+    if let Some(error) = cause.downcast_ref::<cni::Error>() {
+        return Some((error.code, error.details.clone()));
+    }
+    if let Some(failure) = cause.downcast_ref::<Failure>() {
+        let error = failure.to_cni();
+        return Some((error.code, error.details));
+    }
+    if let Some(state::Error::Locked { .. }) = cause.downcast_ref() {
+        return Some((Code::TRY_AGAIN_LATER, String::new()));
+    }
+    let is_io = cause.is::<state::Error>() || cause.is::<kernel::Error>() || cause.is::<std::io::Error>();
+    is_io.then(|| (Code::IO, String::new()))
+}
+
+/// The contexts and the first typed cause as one sentence. What lies below a typed error is in its own text already.
+pub(super) fn sentence(error: &anyhow::Error) -> String {
+    let mut parts = Vec::new();
+    for cause in error.chain() {
+        parts.push(match cause.downcast_ref::<Failure>() {
+            Some(failure) => failure.to_cni().message,
+            None => cause.to_string(),
+        });
+        if known(cause).is_some() {
+            break;
+        }
+    }
+    parts.join(": ")
+}
+
+/// Failures of one teardown, in the order in which they happened: it goes on past each, and the runtime hears of all.
+#[derive(Debug, Default)]
+pub(super) struct Failures(Vec<anyhow::Error>);
+
+impl Failures {
+    pub(super) fn push(&mut self, error: anyhow::Error) {
+        self.0.push(error);
+    }
+
+    /// `Ok` when nothing failed.
+    pub(super) fn into_result(self) -> Result<(), Failures> {
+        if self.0.is_empty() { Ok(()) } else { Err(self) }
+    }
+
+    /// One error for the runtime, with the code of the first failure and the details of all.
+    pub(super) fn into_error(self, about: &str) -> anyhow::Error {
+        let known: Vec<cni::Error> = self.0.iter().map(to_cni).collect();
+        let code = known.first().map_or(Code::INTERNAL, |first| first.code);
+        let details: Vec<&str> =
+            known.iter().map(|error| error.details.as_str()).filter(|text| !text.is_empty()).collect();
+        cni::Error::new(code, format!("{about}: {self}")).with_details(details.join("; ")).into()
+    }
+
+    /// The error of an ADD that failed and could not be undone: the cause's code and sentence, then what is left.
+    pub(super) fn after(self, cause: &anyhow::Error) -> anyhow::Error {
+        let known = to_cni(cause);
+        cni::Error::new(
+            known.code,
+            format!("{}; and the rollback is incomplete, the DEL that follows will try again: {self}", known.message),
+        )
+        .with_details(known.details)
+        .into()
+    }
+}
+
+impl From<anyhow::Error> for Failures {
+    fn from(error: anyhow::Error) -> Self {
+        Failures(vec![error])
+    }
+}
+
+impl fmt::Display for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, failure) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{}", sentence(failure))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! STATUS: can this node attach pods at all?
+//!
+//! A failing STATUS makes the node NotReady and in time evicts its OSDs, so it fails (code 50) only when no pod could be
+//! attached: an invalid configuration, a state directory that cannot be written, a default network that is not ready.
+//! What only some pods would feel is logged; `statusStrict` makes it fail too.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::call::Call;
+use super::failures::{Failures, to_cni};
+use super::find::{FoundNetwork, Sources};
+use super::policy::Named;
+use super::settings::Settings;
+use super::{plan, readiness};
+use crate::cni::Code;
+use crate::cni::text::printable_path;
+use crate::delegate;
+use crate::kernel::netlink::Netlink;
+use crate::state::deadline::Deadline;
+
+/// How long a STATUS may take: CRI-O asks every 500 ms until a node is ready.
+const DEADLINE: Duration = Duration::from_secs(1);
+
+/// Answers STATUS.
+pub(super) async fn status(call: &Call) -> Result<()> {
+    let deadline = Deadline::with_signals(DEADLINE)?;
+    let settings = Settings::parse(&call.config).map_err(no_pod)?;
+    let sources = Sources::of(&settings);
+    for_every_pod(call, &settings, &sources, &deadline).await.map_err(no_pod)?;
+    match for_some_pods(call, &settings, &sources).await {
+        Ok(()) => Ok(()),
+        Err(failures) if settings.status_strict => Err(not_available(&failures.into_error(
+            "some pods cannot be attached on this node, and the key \"statusStrict\" makes that a failure",
+        ))),
+        Err(failures) => {
+            log::warn!("some pods cannot be attached on this node: {failures}");
+            Ok(())
+        }
+    }
+}
+
+/// The answer when every ADD would fail, for this cause.
+pub(super) fn no_pod(cause: anyhow::Error) -> anyhow::Error {
+    not_available(&cause.context("no pod can be attached on this node"))
+}
+
+/// Code 50; a delegate's 51 is kept.
+fn not_available(cause: &anyhow::Error) -> anyhow::Error {
+    let mut known = to_cni(cause);
+    if known.code != Code::NOT_AVAILABLE_LIMITED {
+        known.code = Code::NOT_AVAILABLE;
+    }
+    known.into()
+}
+
+async fn for_every_pod(call: &Call, settings: &Settings, sources: &Sources<'_>, deadline: &Deadline) -> Result<()> {
+    call.journals.probe().context("the state directory cannot be written")?;
+    let Some(default) = &settings.default_network else { return Ok(()) };
+    if !readiness::is_ready(settings) {
+        let file = settings.readiness_indicator_file.clone().unwrap_or_default();
+        return Err(anyhow!(
+            "the default network is not ready: readinessindicatorfile {} is missing",
+            printable_path(&file)
+        ));
+    }
+    let context = call.node_context(deadline);
+    for found in sources.default_networks(default).await? {
+        let about = || format!("default network {}", found.display);
+        delegate::find_executables(&found.network, &call.path).with_context(about)?;
+        delegate::status(&found.network, &context).await.with_context(about)?;
+    }
+    Ok(())
+}
+
+/// What pods outside the system namespaces get (`defaultNetworks`) and what pods may ask for (`networksDir`): each
+/// network parses, its programs are installed, its master exists.
+async fn for_some_pods(call: &Call, settings: &Settings, sources: &Sources<'_>) -> Result<(), Failures> {
+    let mut failures = Failures::default();
+    let netlink = Netlink::own().map_err(anyhow::Error::from)?;
+    for reference in &settings.default_networks {
+        let found = sources.reference(reference).await.map(Some);
+        if let Err(error) = usable(call, &netlink, found).await {
+            failures.push(error.context(format!("key \"defaultNetworks\", network {reference:?}")));
+        }
+    }
+    for (namespace, name) in sources.references().map_err(anyhow::Error::from)? {
+        let found = sources.definition(&namespace, &name, Named::Pod).await;
+        if let Err(error) = usable(call, &netlink, found).await {
+            failures.push(error.context(format!("network {namespace}/{name}")));
+        }
+    }
+    failures.into_result()
+}
+
+/// Whether a network could be attached now; one that has just gone is no failure.
+async fn usable(call: &Call, netlink: &Netlink, found: Result<Option<FoundNetwork>>) -> Result<()> {
+    let Some(FoundNetwork { network, .. }) = found? else { return Ok(()) };
+    delegate::find_executables(&network, &call.path)?;
+    plan::check_masters(netlink, &network).await
+}
