@@ -1,0 +1,48 @@
+# The work is in test-netns/*.sh, each of which says at its top what it does; this is the list of what one can ask for.
+
+DESTDIR ?=
+CNI_BIN ?= /opt/cni/bin
+SKIP_VM ?=
+RINGS := checks unit process netns $(if $(filter 1,$(SKIP_VM)),,vm)
+
+.PHONY: help build install tools demo test test-unit test-process test-netns test-vm fuzz measure clean
+
+help: ## Print this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+build: ## Build the static release binary: target/dist/rooknet
+	@./test-netns/build.sh
+
+install: ## Put target/dist/rooknet into $(DESTDIR)/opt/cni/bin
+	@test -f target/dist/rooknet || $(MAKE) --no-print-directory build
+	@./test-netns/install.sh '$(DESTDIR)$(CNI_BIN)'
+
+tools: ## Install cnitool, the reference plugins and what else the demo and the tests call; print where
+	@./test-netns/tools.sh
+
+demo: build ## Show pods of two nodes on their storage networks, in throw-away namespaces (root)
+	@ROOKNET=target/dist/rooknet ./test-netns/demo.sh
+
+test: ## Run all checks and tests (root); SKIP_VM=1 leaves the virtual machine out
+	@./test-netns/rings.sh $(RINGS)
+
+test-unit: ## Run ring 1: the modules that need no kernel
+	@./test-netns/rings.sh unit
+
+test-process: ## Run ring 2: the real binary with stub plugins and injected faults (root)
+	@./test-netns/rings.sh process
+
+test-netns: ## Run ring 3: reference plugins, real interfaces and traffic (root)
+	@./test-netns/rings.sh netns
+
+test-vm: ## Run the ipvlan and vlan tests in a virtual machine with Debian's kernel (root)
+	@./test-netns/rings.sh vm
+
+fuzz: ## Run each fuzz target for FUZZ_SECONDS (60)
+	@./test-netns/fuzz.sh
+
+measure: build ## Measure ADD and DEL of the demo's OSD with hyperfine (root)
+	@ROOKNET=target/dist/rooknet ./test-netns/measure.sh
+
+clean: ## Remove what was built; the tools' cache stays
+	cargo clean

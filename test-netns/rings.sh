@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# rings.sh RING…: runs the given rings of the tests one after another, each to its end whatever the former gave, and
+# prints a summary. Its last line, `N passed, N failed`, counts tests by the result lines of the test programs; a ring
+# that fails otherwise (it does not compile, a check fails, the virtual machine dies) counts as one failed test.
+#
+#   checks   formatting, lints, licences (not counted as tests)
+#   unit     ring 1: the library's own tests, and test programs that need no kernel
+#   process  ring 2: the real binary with stub plugins, and faults
+#   netns    ring 3: cnitool, the reference plugins, real interfaces and traffic
+#   vm       the part of ring 3 that needs another kernel
+set -euo pipefail
+source "$(dirname "$0")/machine.sh"
+cd "$(dirname "$0")/.."
+
+command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.89 or newer, for example by rustup"
+need_programs jq=jq
+
+# The same features everywhere: one build of the library serves all rings.
+cargo_test=(cargo test --locked --features fault-injection)
+
+ring_checks() {
+    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
+        rustup component add rustfmt clippy || fail "install rustfmt and clippy"
+    local failed=0
+    check() {
+        echo "check: $1"
+        shift
+        "$@" || failed=1
+    }
+    check formatting cargo fmt --check
+    check lints cargo clippy --locked --all-targets --all-features -- -D warnings
+    check "lints of the release" cargo clippy --locked -- -D warnings
+    check licences ./test-netns/licences.sh
+    return $failed
+}
+
+ring_unit() {
+    local targets name
+    mapfile -t targets < <(cargo metadata --locked --no-deps --format-version 1 |
+        jq --raw-output '.packages[].targets[] | select(.kind == ["test"]) | .name' | grep -vxE 'process|netns')
+    local selected=(--lib --bins)
+    for name in "${targets[@]}"; do
+        selected+=(--test "$name")
+    done
+    "${cargo_test[@]}" --no-fail-fast "${selected[@]}"
+}
+
+ring_process() {
+    "${cargo_test[@]}" --test process
+}
+
+# More than there are processors: a plugin waits a second and more for each fresh IPv6 address.
+netns_options=(--test-threads 4)
+
+ring_netns() {
+    "${cargo_test[@]}" --test netns -- "${netns_options[@]}"
+}
+
+# What the tests start again and again.
+programs=(dirname flock ip ls mkdir mount nsenter ping readlink sh sha512sum unshare)
+
+ring_vm() {
+    local built program
+    built=$("${cargo_test[@]}" --test netns --no-run --message-format=json-render-diagnostics |
+        jq --raw-output 'select(.executable != null) | "\(.target.name) \(.executable)"')
+    program=$(sed -n 's/^netns //p' <<<"$built")
+    [[ -x $program ]] || return 1
+    VM_PROGRAMS="$(sed 's/^[^ ]* //' <<<"$built") $(printf '%s ' "$ROOKNET_CNI_TOOLS"/*) ${programs[*]}" \
+        ./test-netns/vm.sh "$program" "${netns_options[@]}" --ignored vm::
+}
+
+for ring in "$@"; do
+    case $ring in
+    process | netns | vm)
+        [[ $EUID -eq 0 ]] || fail "the ring $ring makes network namespaces: run it as root"
+        ROOKNET_CNI_TOOLS=${ROOKNET_CNI_TOOLS:-$(./test-netns/tools.sh)}
+        export ROOKNET_CNI_TOOLS
+        ;;
+    checks | unit) ;;
+    *) fail "there is no ring $ring" ;;
+    esac
+done
+
+logs=target/rings
+mkdir -p "$logs"
+rows=()
+all_passed=0
+all_failed=0
+for ring in "$@"; do
+    echo
+    echo "=== $ring"
+    start=$EPOCHREALTIME
+    status=0
+    # Not `if ring_…`: that would switch `set -e` off inside.
+    set +e
+    (
+        set -e
+        "ring_$ring"
+    ) 2>&1 | tee "$logs/$ring.log"
+    status=${PIPESTATUS[0]}
+    set -e
+    seconds=$(awk -v from="$start" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f", to - from }')
+
+    read -r passed failed ignored < <(awk '/^test result: / {
+            for (i = 1; i < NF; i++) {
+                if ($(i + 1) == "passed;") passed += $i
+                if ($(i + 1) == "failed;") failed += $i
+                if ($(i + 1) == "ignored;") ignored += $i
+            }
+        } END { print passed + 0, failed + 0, ignored + 0 }' "$logs/$ring.log")
+    note=
+    if [[ $status -ne 0 && $failed -eq 0 ]]; then
+        failed=1
+        note="  ended with status $status"
+    elif [[ $ring != checks && $passed -eq 0 && $failed -eq 0 ]]; then
+        # Never taken for success: a filter or a rename may have emptied the ring.
+        failed=1
+        note="  ran no test"
+    elif [[ $ignored -gt 0 && $ring == netns ]]; then
+        note="  $ignored are left to the virtual machine"
+    fi
+    all_passed=$((all_passed + passed))
+    all_failed=$((all_failed + failed))
+    [[ $ring != checks ]] || passed=-
+    rows+=("$(printf '%-8s %7s %7s %9s%s' "$ring" "$passed" "$failed" "$seconds" "$note")")
+    echo "=== $ring took $seconds s"
+done
+
+echo
+printf '%-8s %7s %7s %9s\n' ring passed failed seconds
+printf '%s\n' "${rows[@]}"
+echo
+echo "$all_passed passed, $all_failed failed"
+[[ $all_failed -eq 0 ]]
