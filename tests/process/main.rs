@@ -1,0 +1,46 @@
+//! Ring 2: the real `rooknet` on throw-away nodes, with a stub plugin that records its calls and does what it is told.
+//!
+//! What a file proves stands in its name; [`fixture`] has the node, the networks and the calls that all of them use.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::string_slice,
+    reason = "tests stop at what they did not expect; clippy knows so only of test functions, not of their helpers"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod about;
+mod bad_input;
+mod check;
+mod cni_cases;
+mod concurrency;
+mod default_routes;
+mod delegating;
+mod disk;
+mod faults;
+mod fixture;
+mod gc;
+mod gc_unseen;
+mod hostile_network;
+mod hostile_pod;
+mod identity;
+mod journals;
+mod kill_matrix;
+mod life;
+mod log;
+mod masters;
+mod multus_cache;
+mod orphans;
+mod retries;
+mod signals;
+mod standard;
+mod status;
+mod untrusted;
+mod versions;
