@@ -18,6 +18,7 @@
 mod support;
 
 mod crowd;
+mod demo;
 mod kill;
 mod kinds;
 mod life;
