@@ -1,11 +1,4 @@
 //! One network's plugins: order, what each is told, and what their answers mean.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "tests stop at what they did not expect; clippy knows so only of test functions, not of their helpers"
-)]
 
 use std::path::PathBuf;
 

@@ -1,10 +1,6 @@
 //! rooknet killed around the start of a plugin, and a lock file that cannot be written.
 //!
 //! Each test runs this very program again with a fault in its environment: the fault ends a whole process.
-#![allow(
-    clippy::unwrap_used,
-    reason = "tests stop at what they did not expect; clippy knows so only of test functions, not of their helpers"
-)]
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;

@@ -1,11 +1,4 @@
 //! The stub plugin itself, where other tests count on it: links, store, versions.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "tests stop at what they did not expect; clippy knows so only of test functions, not of their helpers"
-)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
