@@ -42,6 +42,8 @@ impl Code {
     pub const INTERRUPTED: Code = Code(103);
     /// Ours: a policy of the node's administrator forbids it.
     pub const FORBIDDEN: Code = Code(104);
+    /// Ours: the API server refused a request.
+    pub const API: Code = Code(105);
     /// Ours: a fault of rooknet itself.
     pub const INTERNAL: Code = Code(199);
 }

@@ -19,6 +19,30 @@ use serde_json::value::RawValue;
 use super::Error;
 use super::text::{shortened, shortened_to};
 
+/// Levels of lists and objects in JSON that reaches plugins, at most. Parsers have bounds of their own (Go's 10,000,
+/// serde_json's 128), and a plugin that cannot read its input at the ADD cannot at the DEL: the pod would never go away.
+pub const MAX_LEVELS: usize = 100;
+
+/// Whether a text, which must be JSON, nests lists and objects deeper than [`MAX_LEVELS`].
+pub fn is_too_deep(json: &str) -> bool {
+    let (mut level, mut in_text, mut is_escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'[' | b'{' => level = level.saturating_add(1),
+            b']' | b'}' => level = level.saturating_sub(1),
+            _ => {}
+        }
+        if level > MAX_LEVELS {
+            return true;
+        }
+    }
+    false
+}
+
 /// A JSON object as an ordered list of keys and raw values.
 #[derive(Clone, Debug, Default)]
 pub struct Object {

@@ -148,3 +148,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn levels_are_counted_outside_of_texts() {
+    let nested = |levels: usize| format!("{}{}", r#"{"a":["#.repeat(levels / 2), "]}".repeat(levels / 2));
+    let deep = "[".repeat(1000);
+    for (json, expected) in [
+        (nested(MAX_LEVELS), false),
+        (nested(MAX_LEVELS + 2), true),
+        (format!(r#"["{deep}\"{deep}\\",{}]"#, nested(MAX_LEVELS - 2)), false),
+        (format!(r#"["\\",{}]"#, nested(MAX_LEVELS)), true),
+        (format!("[{}]", "[],{},".repeat(1000)), false),
+        (String::new(), false),
+    ] {
+        assert_eq!(is_too_deep(&json), expected, "{json}");
+    }
+}

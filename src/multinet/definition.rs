@@ -4,11 +4,16 @@
 //! kept as the text it is: [`crate::cni::network`] parses it.
 
 use super::object_names::{LABEL_RULE, SUBDOMAIN_RULE, is_label, is_subdomain};
+use crate::cni::json::{MAX_LEVELS, is_too_deep};
 use crate::cni::text::{quoted, shortened};
 use crate::cni::{Error, Object};
 
 /// Bytes of a whole object, at most. etcd takes about 1.5 MiB by default; a network needs a few hundred bytes.
 pub const MAX_DEFINITION_BYTES: usize = 1_048_576;
+
+/// Bytes of the definitions of all networks of a pod, at most; one that is selected twice counts twice. What is made of a
+/// definition takes several times its size, so that whoever may create large ones could exhaust the node's memory.
+pub const MAX_BYTES_OF_A_POD: usize = 8_388_608;
 
 /// Annotation that names the device plugin's resource from which the network's devices come.
 pub const RESOURCE_NAME_ANNOTATION: &str = "k8s.v1.cni.cncf.io/resourceName";
@@ -72,6 +77,12 @@ impl Definition {
         let annotations = inner(what, &metadata, "metadata.", "annotations")?;
         let resource_name = string(what, &annotations, "metadata.annotations.", RESOURCE_NAME_ANNOTATION)?;
         let config = string(what, &inner(what, &object, "", "spec")?, "spec.", "config")?;
+        if config.as_deref().is_some_and(is_too_deep) {
+            return Err(Error::config(format!(
+                "{what} has a wrong value in key spec.config: it has more than {MAX_LEVELS} levels of lists and objects, \
+                 which plugins cannot read"
+            )));
+        }
         Ok(Definition {
             namespace,
             name,
@@ -79,6 +90,13 @@ impl Definition {
             resource_name,
         })
     }
+}
+
+/// The error of a definition, named by `what`, with which a pod's networks are beyond [`MAX_BYTES_OF_A_POD`].
+pub fn too_many(what: &str) -> Error {
+    Error::config(format!(
+        "{what} is one too many: the definitions of a pod's networks may have {MAX_BYTES_OF_A_POD} bytes together"
+    ))
 }
 
 /// The object under `key`, an empty one when it is absent. `path` is what precedes the key in errors.
@@ -156,6 +174,7 @@ mod tests {
             (r#"{"metadata": {"annotations": {"k8s.v1.cni.cncf.io/resourceName": 1}}}"#, "resourceName", "1"),
             (r#"{"spec": "x"}"#, "key spec", "\"x\""),
             (r#"{"spec": {"config": {"type": "macvlan"}}}"#, "key spec.config", "write the configuration as a text"),
+            (&format!(r#"{{"spec": {{"config": "{}"}}}}"#, "[".repeat(101)), "key spec.config", "100 levels"),
         ] {
             let error = parse(text).unwrap_err();
             assert_eq!(error.code.0, 7, "{text}");

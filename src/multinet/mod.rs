@@ -8,3 +8,4 @@ pub mod interface_names;
 pub mod object_names;
 pub mod selection;
 pub mod source;
+pub mod status;

@@ -1,4 +1,4 @@
-//! Where networks come from: the seam between the engine and files (now) or an API server.
+//! Where networks come from: the seam between the engine, and files and the API server.
 
 use super::definition::Definition;
 use crate::cni::Error;

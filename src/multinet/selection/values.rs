@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::super::object_names::{SUBDOMAIN_RULE, is_subdomain};
 use super::Element;
-use crate::cni::json::to_raw;
+use crate::cni::json::{MAX_LEVELS, is_too_deep, to_raw};
 use crate::cni::text::{quoted, shortened};
 use crate::cni::{Error, Object};
 
@@ -171,9 +171,14 @@ impl Element<'_> {
         Ok(Some(id))
     }
 
-    /// `cni-args`: an object, whatever is in it.
+    /// `cni-args`: an object, whatever is in it, as long as plugins can read it.
     pub(super) fn cni_args(&self) -> Result<Option<Object>, Error> {
-        self.value("cni-args", "an object such as {\"key\": \"value\"}")
+        const KEY: &str = "cni-args";
+        if let Some(raw) = self.object.get(KEY).filter(|raw| is_too_deep(raw.get())) {
+            let wrong = format!("has more than {MAX_LEVELS} levels of lists and objects, which plugins cannot read");
+            return Err(self.place.fail_at(KEY, &shortened(raw.get()), &wrong));
+        }
+        self.value(KEY, "an object such as {\"key\": \"value\"}")
     }
 
     /// `default-route`: the gateways, at most one of each family; an empty list is allowed.
