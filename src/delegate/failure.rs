@@ -149,8 +149,8 @@ pub enum Failure {
     },
     /// The deadline passed or a signal came: the plugin was killed with its group, or never started.
     #[error(
-        "plugin {} was {} {call}: {}",
-        printable(&call.plugin), if *started { "ended during" } else { "not run for" }, why(*reason)
+        "plugin {} was {} {call}: {reason}",
+        printable(&call.plugin), if *started { "ended during" } else { "not run for" }
     )]
     Interrupted {
         /// Who.
@@ -243,13 +243,6 @@ fn both(one: &str, other: &str) -> String {
 
 fn joined(failures: &[Failure]) -> String {
     failures.iter().map(Failure::to_string).collect::<Vec<_>>().join("; ")
-}
-
-fn why(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Deadline => "the deadline has passed",
-        Reason::Signal => "rooknet was told to stop by a signal",
-    }
 }
 
 /// What errors of exec usually mean, where the kernel's words mislead.

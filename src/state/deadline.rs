@@ -3,8 +3,8 @@
 //! Every wait of the plugin (for a lock, a delegate, readiness) has the same end, so it is one value that is passed
 //! down. A rollback has an end of its own that signals do not bring forward: what was begun is undone.
 
-use std::io;
 use std::time::Duration;
+use std::{fmt, io};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -20,6 +20,15 @@ pub enum Reason {
     Deadline,
     /// SIGTERM, SIGINT or SIGHUP.
     Signal,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Reason::Deadline => "the deadline has passed",
+            Reason::Signal => "rooknet was told to stop by a signal",
+        })
+    }
 }
 
 /// A deadline that a signal may bring forward. Cheap to clone.

@@ -16,6 +16,8 @@ use std::time::Duration;
 use super::error::Error;
 use super::fault;
 use super::process::Process;
+use crate::cni;
+use crate::cni::text::printable_path;
 
 /// What the name of every temporary file begins with: `.rooknet-tmp-PID.NUMBER-NAME`.
 const TEMPORARY: &str = ".rooknet-tmp-";
@@ -124,6 +126,25 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
         return Err(Error::TooLarge { path: path.to_owned(), limit });
     }
     Ok(Some(content))
+}
+
+/// The text of a file of at most `limit` bytes; `None` when it is absent.
+///
+/// # Errors
+/// Code 5 when it cannot be read or is longer, code 6 when it is not UTF-8; both name the path.
+pub fn read_text(path: &Path, limit: u64) -> Result<Option<String>, cni::Error> {
+    let bytes = read_bounded(path, limit)?;
+    bytes
+        .map(|bytes| {
+            String::from_utf8(bytes)
+                .map_err(|_| cni::Error::decode(format!("{} is not a text in UTF-8", described(path))))
+        })
+        .transpose()
+}
+
+/// A file as messages name it (`file /etc/…`).
+pub fn described(path: &Path) -> String {
+    format!("file {}", printable_path(path))
 }
 
 /// Creates a directory and its parents with mode 0700; Ok when it exists. With [`Durability::Entry`] the entries of

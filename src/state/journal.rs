@@ -43,7 +43,7 @@ pub struct Key {
 
 impl Key {
     /// A key as a file name. A container id has no `@` (an interface name may), so the first one divides them.
-    fn name(&self) -> Result<String, Error> {
+    pub(super) fn name(&self) -> Result<String, Error> {
         check_container_id(&self.container_id)?;
         check("interface name", &self.ifname, !self.ifname.contains(['/', '\0']))?;
         Ok(format!("{}@{}", self.container_id, self.ifname))

@@ -4,9 +4,11 @@
 //! with its holder, and what a killed process left behind is recognised by its name and its owner's death.
 
 pub mod deadline;
+pub mod device_info;
 mod error;
 pub mod fault;
 pub mod files;
+pub mod host;
 pub mod host_local;
 pub mod journal;
 pub mod lock;
@@ -16,6 +18,6 @@ pub mod networks;
 mod process;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use error::Error;

@@ -19,15 +19,13 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
-use super::files;
-use super::networks::{described, read_text};
+use super::files::{self, described, read_text};
 use crate::cni::{Error, Object, names};
 
-use base64::decode;
-
-mod base64;
 #[cfg(test)]
 mod tests;
 
@@ -291,7 +289,7 @@ fn plugin_types(config: &str) -> Vec<String> {
 
 /// A text in base64 under `key`, as Go writes bytes.
 fn decode_text(key: &str, text: &str) -> Result<String, Error> {
-    let bytes = decode(text).filter(|bytes| !bytes.is_empty());
+    let bytes = STANDARD.decode(text).ok().filter(|bytes| !bytes.is_empty());
     bytes
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .ok_or_else(|| Error::decode(format!("key {key} does not hold a text in base64")))

@@ -10,7 +10,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::files;
+use super::files::{self, described, read_text};
 use crate::cni::network::Network;
 use crate::cni::text::{printable, printable_path, quoted};
 use crate::cni::{Code, Error, Object, names};
@@ -269,22 +269,4 @@ fn configurations(directory: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>,
 fn existing(path: &Path) -> Result<String, Error> {
     read_text(path, MAX_NETWORK_BYTES)?
         .ok_or_else(|| Error::new(Code::IO, format!("{} has just gone away", described(path))))
-}
-
-/// The text of a file of at most `limit` bytes; `None` when it is absent.
-///
-/// # Errors
-/// Code 5 when it cannot be read or is longer, code 6 when it is not UTF-8; both name the path.
-pub(super) fn read_text(path: &Path, limit: u64) -> Result<Option<String>, Error> {
-    let bytes = files::read_bounded(path, limit)?;
-    bytes
-        .map(|bytes| {
-            String::from_utf8(bytes).map_err(|_| Error::decode(format!("{} is not a text in UTF-8", described(path))))
-        })
-        .transpose()
-}
-
-/// A file in errors.
-pub(super) fn described(path: &Path) -> String {
-    format!("file {}", printable_path(path))
 }
