@@ -6,14 +6,16 @@
 //! |---|---|---|
 //! | 4 | [`engine`] | one CNI call as a story: plan, add, del, check, gc, status |
 //! | 3 | [`delegate`] | one network: its plugins in order, each a process of its own |
-//! | 2 | [`kernel`], [`state`] | adapters: namespaces and netlink; files, locks, journal, log |
+//! | 2 | [`kernel`], [`state`], [`kubeapi`] | adapters: namespaces and netlink; files, locks, journal, log; the API server |
 //! | 1 | [`cni`], [`multinet`] | pure types and rules, no I/O |
 //!
-//! A room uses the floors below it. On one floor, `multinet` knows `cni`, and `kernel` and `state` do not know each other.
+//! A room uses the floors below it. On one floor, `multinet` knows `cni`, `kernel` and `state` do not know each
+//! other, and `kubeapi` knows `state` (its deadline, its bounded reading of files).
 
 pub mod cni;
 pub mod delegate;
 pub mod engine;
 pub mod kernel;
+pub mod kubeapi;
 pub mod multinet;
 pub mod state;

@@ -11,13 +11,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room and the rooms that it may use: those on the floors below, and on its own floor what is listed.
-const ROOMS: [(&str, &[&str]); 6] = [
+const ROOMS: [(&str, &[&str]); 7] = [
     ("cni", &[]),
     ("multinet", &["cni"]),
     ("kernel", &["cni", "multinet"]),
     ("state", &["cni", "multinet"]),
+    ("kubeapi", &["cni", "multinet", "state"]),
     ("delegate", &["cni", "multinet", "kernel", "state"]),
-    ("engine", &["cni", "multinet", "kernel", "state", "delegate"]),
+    ("engine", &["cni", "multinet", "kernel", "state", "kubeapi", "delegate"]),
 ];
 
 fn source() -> PathBuf {
