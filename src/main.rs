@@ -61,7 +61,10 @@ fn answer(command: &OsString) -> Result<String, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         engine::refuse(&Error::new(Code::IO, format!("the event loop could not be started: {error}")))
     })?;
-    runtime.block_on(engine::serve(command, |name| std::env::var_os(name), &input))
+    let outcome = runtime.block_on(engine::serve(command, |name| std::env::var_os(name), &input));
+    // A thread in the C library's name resolution cannot be ended, and a drop would wait for it.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Reads stdin, bounded.

@@ -23,32 +23,35 @@ mount --make-shared /run/netns
 # Without this the /sys of the machine would show the machine's interfaces.
 mount -t sysfs sysfs /sys
 
-# An empty directory at $1. Where the machine has none, it must not get one either: the nearest parent is then
-# covered by an overlay whose changes go to the node's /run.
-private() {
-    if [ ! -d "$1" ]; then
-        parent=$(dirname "$1")
-        while [ ! -d "$parent" ]; do
-            parent=$(dirname "$parent")
-        done
-        upper=/run/.overlay/$(echo "$parent" | tr / _)
-        if [ ! -d "$upper" ]; then
-            mkdir -p "$upper/upper" "$upper/work"
-            mount -t overlay -o "lowerdir=$parent,upperdir=$upper/upper,workdir=$upper/work" overlay "$parent" || {
-                echo "node: no overlay over $parent is possible, so $1 cannot be made private:" \
-                    "create $1 or load the overlay module" >&2
-                exit 1
-            }
-        fi
-        mkdir -p "$1"
+directories="/var/lib/cni /var/lib/rooknet /var/lib/kubelet /etc/cni /opt/cni/bin"
+
+# A directory at $1. Where the machine has none, it must not get one either: the nearest parent is then covered by an
+# overlay whose changes go to the node's /run.
+provide() {
+    [ ! -d "$1" ] || return 0
+    parent=$(dirname "$1")
+    while [ ! -d "$parent" ]; do
+        parent=$(dirname "$parent")
+    done
+    upper=/run/.overlay/$(echo "$parent" | tr / _)
+    if [ ! -d "$upper" ]; then
+        mkdir -p "$upper/upper" "$upper/work"
+        mount -t overlay -o "lowerdir=$parent,upperdir=$upper/upper,workdir=$upper/work" overlay "$parent" || {
+            echo "node: no overlay over $parent is possible, so $1 cannot be made private:" \
+                "create $1 or load the overlay module" >&2
+            exit 1
+        }
     fi
-    mount -t tmpfs -o mode=0755 tmpfs "$1"
+    mkdir -p "$1"
 }
 
-private /var/lib/cni
-private /var/lib/rooknet
-private /etc/cni
-private /opt/cni/bin
+# All of them first: an overlay would cover what is mounted below it already.
+for directory in $directories; do
+    provide "$directory"
+done
+for directory in $directories; do
+    mount -t tmpfs -o mode=0755 tmpfs "$directory"
+done
 
 mkdir /etc/cni/net.d
 ln -s "$cni_tools"/* /opt/cni/bin/

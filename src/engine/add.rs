@@ -1,7 +1,8 @@
 //! ADD: a pod gets every network that it asks for, or none.
 //!
-//! Read [`attach_pod`] first: it is the design's list, step by step. Nothing is touched before the plan stands and the
-//! journal holds it; whatever fails afterwards is undone from that journal, newest first.
+//! Read [`attach_pod`] first, then [`attach_networks`]: together they are the story of docs/architecture.md, step by
+//! step. Nothing is touched before the plan stands and the journal holds it; whatever fails afterwards is undone from
+//! that journal, newest first.
 
 use std::time::{Duration, Instant};
 
@@ -10,18 +11,23 @@ use anyhow::{Context, Result, anyhow};
 use super::call::{Call, Subject, release};
 use super::corrupt;
 use super::default_route::{self, Moved, Owner};
+use super::devices;
 use super::failures::sentence;
+use super::find::Sources;
 use super::identity::{interface_group, journal_identity};
 use super::netns::PodNetns;
 use super::plan::{self, Attachment, Inputs, Plan};
 use super::pod::Pod;
 use super::readiness;
+use super::report::{Primary, Report};
 use super::settings::Settings;
 use super::undo::{self, Undo};
 use crate::cni::result::CniResult;
 use crate::cni::{Code, Error};
 use crate::delegate;
 use crate::kernel::netlink::Netlink;
+use crate::kubeapi::credentials::Source;
+use crate::kubeapi::{ApiNetworks, Client};
 use crate::state::deadline::{Deadline, Reason};
 use crate::state::fault;
 use crate::state::journal::{self, Journal, LinkIdentity, Read};
@@ -53,35 +59,58 @@ struct Add<'a> {
 }
 
 async fn attach_pod(add: &Add<'_>, settings: &Settings) -> Result<String> {
-    let Add { call, netns, deadline, .. } = *add;
+    let Add { call, deadline, .. } = *add;
     readiness::wait(settings, deadline).await?;
     undo_unfinished(add).await?;
-    let pod = Pod::of(&call.config, &call.environment.args)?;
+    let client = settings.kubeconfig.as_deref().map(|path| Client::new(Source::new(path)));
+    let pod = Pod::of(&call.config, &call.environment.args, client.as_ref(), deadline).await?;
+    let report = Report { settings, client: client.as_ref(), pod: &pod, deadline };
+    let attached = attach_networks(add, &report).await;
+    if let Err(cause) = &attached {
+        report.failed(cause).await;
+    }
+    attached
+}
+
+async fn attach_networks(add: &Add<'_>, report: &Report<'_>) -> Result<String> {
+    let Add { call, netns, deadline, .. } = *add;
     let primary = primary_result(call)?;
+    let api = report.client.map(|client| ApiNetworks::new(client, deadline));
     let plan = plan::make(&Inputs {
-        settings,
-        pod: &pod,
+        settings: report.settings,
+        sources: &Sources::with_api(report.settings, api),
+        pod: report.pod,
+        container_id: &call.environment.container_id,
         ifname: &call.environment.ifname,
         args: &call.environment.args,
         runtime_config: &call.config.runtime_config,
         path: &call.path,
         netns,
+        deadline,
     })
     .await?;
     interrupted(deadline)?;
     if plan.attachments.is_empty() {
-        return answer(call, primary.ok_or_else(no_default_network)?);
+        let results = Results { default: primary.ok_or_else(no_default_network)?, attachments: Vec::new() };
+        let text = answer(call, &results.default)?;
+        report_attached(call, report, &plan, &results).await?;
+        return Ok(text);
     }
 
-    let mut journal = open_journal(add, &plan, &pod).await?;
+    let mut journal = open_journal(add, &plan, report.pod).await?;
     let mut progress = Progress::default();
-    let attached = attach_all(add, &plan, &mut journal, &mut progress).await;
-    let finished = match attached {
-        Ok(()) => finish(call, primary, &mut journal, &progress),
-        Err(error) => Err(error),
-    };
-    match finished {
-        Ok(answer) => Ok(answer),
+    let attached = async {
+        attach_all(add, &plan, &mut journal, &mut progress).await?;
+        let results = settle_results(call, primary, &mut journal, &progress.moved)?;
+        let text = answer(call, &results.default)?;
+        report_attached(call, report, &plan, &results).await?;
+        fault::point("add.reported");
+        complete(call, &mut journal)?;
+        Ok(text)
+    }
+    .await;
+    match attached {
+        Ok(text) => Ok(text),
         Err(error) => Err(roll_back(add, &journal, &progress, error).await),
     }
 }
@@ -218,9 +247,11 @@ async fn attach_one(&Add { call, lock, deadline, .. }: &Add<'_>, attachment: &At
         args: &attachment.args,
         runtime_config: &attachment.runtime_config,
     };
-    delegate::add(&attachment.network, &call.context(subject, lock, deadline))
-        .await
-        .with_context(|| format!("network {} on interface {}", attachment.display, attachment.ifname))
+    let about = || format!("network {} on interface {}", attachment.display, attachment.ifname);
+    if let Some(device) = &attachment.device {
+        devices::copy_information(device, &attachment.runtime_config).with_context(about)?;
+    }
+    delegate::add(&attachment.network, &call.context(subject, lock, deadline)).await.with_context(about)
 }
 
 /// Notes which link the attachment made, and puts it into this journal's group: both outlive a pod that renames it. One
@@ -250,34 +281,57 @@ async fn claim_link(netlink: &Netlink, attachment: &Attachment, group: u32) -> R
     Ok(Some(LinkIdentity { index: link.index, kind: link.kind }))
 }
 
-/// Journals the results and makes the answer.
-fn finish(call: &Call, primary: Option<CniResult>, journal: &mut Journal, progress: &Progress) -> Result<String> {
-    let (ipv4, ipv6) = (progress.moved.ipv4, progress.moved.ipv6);
-    if ipv4 || ipv6 {
-        for entry in &mut journal.attachments {
-            if let Some(raw) = &entry.result {
-                // What a CHECK will be held against must not list a route that has gone elsewhere.
-                let result = CniResult::parse("a delegate's result", raw.get(), call.config.version)?;
-                entry.result = Some(result.without_default_routes(ipv4, ipv6)?.to_raw()?);
-            }
+/// What the runtime and the cluster are told.
+struct Results {
+    /// The default network's, which ADD prints.
+    default: CniResult,
+    /// Those of the plan's attachments, in their order.
+    attachments: Vec<CniResult>,
+}
+
+/// The results as they are now: a default route that has gone elsewhere is in none of them. The journal gets the same,
+/// because a CHECK will be held against it.
+fn settle_results(
+    call: &Call,
+    primary: Option<CniResult>,
+    journal: &mut Journal,
+    &Moved { ipv4, ipv6, .. }: &Moved,
+) -> Result<Results> {
+    let mut attachments = Vec::with_capacity(journal.attachments.len());
+    for entry in &mut journal.attachments {
+        let raw = entry.result.as_ref().map_or("", |raw| raw.get());
+        let mut result = CniResult::parse("a delegate's result", raw, call.config.version)?;
+        if ipv4 || ipv6 {
+            result = result.without_default_routes(ipv4, ipv6)?;
+            entry.result = Some(result.to_raw()?);
         }
+        attachments.push(result);
     }
     let default = match primary {
         Some(primary) => primary.without_default_routes(ipv4, ipv6)?,
-        None => {
-            let raw =
-                journal.attachments.first().and_then(|first| first.result.as_ref()).ok_or_else(no_default_network)?;
-            CniResult::parse("the default network's result", raw.get(), call.config.version)?
-        }
+        None => attachments.first().cloned().ok_or_else(no_default_network)?,
     };
-    let text = answer(call, default)?;
+    Ok(Results { default, attachments })
+}
+
+async fn report_attached(call: &Call, report: &Report<'_>, plan: &Plan, results: &Results) -> Result<()> {
+    let primary = (!call.config.is_delegating()).then_some(Primary {
+        name: &call.config.name,
+        ifname: &call.environment.ifname,
+        result: &results.default,
+    });
+    report.attached(plan, primary, &results.attachments).await
+}
+
+/// Journals results and links: from here on the attachment exists.
+fn complete(call: &Call, journal: &mut Journal) -> Result<()> {
     journal.complete = true;
     call.journals.write_results(journal)?;
     fault::point("add.journaled");
-    Ok(text)
+    Ok(())
 }
 
-fn answer(call: &Call, result: CniResult) -> Result<String> {
+fn answer(call: &Call, result: &CniResult) -> Result<String> {
     Ok(format!("{}\n", result.convert(call.config.version)?.to_raw()?.get()))
 }
 

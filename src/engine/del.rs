@@ -105,7 +105,11 @@ async fn without_journal(call: &Call, lock: &ContainerLock, deadline: &Deadline)
 async fn default_network(call: &Call, lock: &ContainerLock, deadline: &Deadline) -> Result<()> {
     let settings = Settings::parse(&call.config)?;
     let Some(default) = &settings.default_network else { return Ok(()) };
-    let found = Sources::of(&settings).default_networks(default).await?;
+    let Some(found) = Sources::on_node(&settings).default_networks_on_node(default).await? else {
+        // An ADD journals before it attaches, so there is nothing of ours; and a DEL asks no API server.
+        log::info!("nothing to detach: there is no journal, and the default network's definition is not on this node");
+        return Ok(());
+    };
     let Some(first) = found.first() else { return Ok(()) };
     let result = call
         .config

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::cni::{self, Code};
 use crate::delegate::Failure;
-use crate::{kernel, state};
+use crate::{kernel, kubeapi, state};
 
 /// The error object for what went wrong.
 pub(super) fn to_cni(error: &anyhow::Error) -> cni::Error {
@@ -16,6 +16,9 @@ pub(super) fn to_cni(error: &anyhow::Error) -> cni::Error {
 fn known(cause: &(dyn std::error::Error + 'static)) -> Option<(Code, String)> {
     if let Some(error) = cause.downcast_ref::<cni::Error>() {
         return Some((error.code, error.details.clone()));
+    }
+    if let Some(error) = cause.downcast_ref::<kubeapi::Error>() {
+        return Some((error.to_cni().code, String::new()));
     }
     if let Some(failure) = cause.downcast_ref::<Failure>() {
         let error = failure.to_cni();

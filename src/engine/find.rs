@@ -1,14 +1,20 @@
 //! Finding the networks that a plan needs: the pod's by reference, the node's own by Multus's rules.
 
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use futures_util::future::join_all;
+use serde_json::value::RawValue;
 
 use super::policy::Named;
 use super::settings::{DefaultNetwork, Settings};
 use crate::cni::network::Network;
 use crate::cni::text::printable_path;
 use crate::cni::{Error, names, text};
+use crate::kubeapi::ApiNetworks;
+use crate::multinet::definition;
 use crate::multinet::object_names::{is_label, is_subdomain};
 use crate::multinet::source::{Found, NetworkSource, NodeNetworks};
 use crate::state::networks::{self, ConfDir, FileNetworks};
@@ -22,25 +28,59 @@ pub(super) struct FoundNetwork {
     pub(super) network: Network,
     /// Whose word it is.
     pub(super) named: Named,
+    /// The resource of a device plugin from which it takes a device.
+    pub(super) resource_name: Option<String>,
 }
 
-/// Network definitions from wherever the configuration has them: `networksDir` first. An API server joins here.
-pub(super) struct Definitions {
+impl FoundNetwork {
+    /// One of the node's own configuration.
+    fn of_node(network: Network) -> Self {
+        FoundNetwork { display: network.name.clone(), network, named: Named::Node, resource_name: None }
+    }
+}
+
+/// Network definitions from wherever the configuration has them: `networksDir` first, then the API server.
+struct Definitions<'a> {
     files: Option<FileNetworks>,
+    api: Option<ApiNetworks<'a>>,
+    /// What was asked for already: one request for each distinct definition, however often it is named.
+    known: RefCell<BTreeMap<(String, String), Answer>>,
 }
 
-impl NetworkSource for Definitions {
-    async fn find(&self, namespace: &str, name: &str) -> Result<Option<Found>, Error> {
-        match &self.files {
-            Some(files) => files.find(namespace, name).await,
+/// What a definition's source says of it.
+type Answer = Result<Option<Found>, Error>;
+
+impl Definitions<'_> {
+    async fn ask(&self, namespace: &str, name: &str) -> Result<Option<Found>, Error> {
+        if let Some(files) = &self.files
+            && let Some(found) = files.find(namespace, name).await?
+        {
+            return Ok(Some(found));
+        }
+        match &self.api {
+            Some(api) => api.find(namespace, name).await,
             None => Ok(None),
         }
     }
+}
+
+impl NetworkSource for Definitions<'_> {
+    async fn find(&self, namespace: &str, name: &str) -> Result<Option<Found>, Error> {
+        let key = (namespace.to_owned(), name.to_owned());
+        if let Some(known) = self.known.borrow().get(&key) {
+            return known.clone();
+        }
+        let found = self.ask(namespace, name).await;
+        self.known.borrow_mut().insert(key, found.clone());
+        found
+    }
 
     fn described(&self) -> String {
-        match &self.files {
-            Some(files) => files.described(),
-            None => "nowhere, since the key \"networksDir\" is not set".to_owned(),
+        match (&self.files, &self.api) {
+            (None, None) => "nowhere, since neither of the keys \"networksDir\" and \"kubeconfig\" is set".to_owned(),
+            (Some(files), None) => files.described(),
+            (None, Some(api)) => api.described(),
+            (Some(files), Some(api)) => format!("{} and {}", files.described(), api.described()),
         }
     }
 }
@@ -48,19 +88,29 @@ impl NetworkSource for Definitions {
 /// Where networks are looked up.
 pub(super) struct Sources<'a> {
     /// Definitions by namespace and name.
-    definitions: Definitions,
+    definitions: Definitions<'a>,
     /// Configurations on the node's disk by name.
     node: ConfDir,
     settings: &'a Settings,
+    /// What is left of [`definition::MAX_BYTES_OF_A_POD`].
+    room: Cell<usize>,
 }
 
 impl<'a> Sources<'a> {
-    /// The sources that the configuration names.
-    pub(super) fn of(settings: &'a Settings) -> Self {
+    /// What lies on the node, for calls that must not need an API server.
+    pub(super) fn on_node(settings: &'a Settings) -> Self {
+        // A STATUS reads every definition of the node, which are no one pod's.
+        Sources { room: Cell::new(usize::MAX), ..Self::with_api(settings, None) }
+    }
+
+    /// All sources that the configuration names.
+    pub(super) fn with_api(settings: &'a Settings, api: Option<ApiNetworks<'a>>) -> Self {
+        let files = settings.networks_dir.clone().map(FileNetworks::new);
         Sources {
-            definitions: Definitions { files: settings.networks_dir.clone().map(FileNetworks::new) },
+            definitions: Definitions { files, api, known: RefCell::default() },
             node: ConfDir::new(&settings.conf_dir),
             settings,
+            room: Cell::new(definition::MAX_BYTES_OF_A_POD),
         }
     }
 
@@ -72,6 +122,25 @@ impl<'a> Sources<'a> {
         self.definitions.files.as_ref().map_or_else(|| Ok(Vec::new()), FileNetworks::references)
     }
 
+    /// Looks up the definitions `namespace/name` side by side, so that a slow API server is waited for once and not once
+    /// for each. What it answers is kept for the lookups that follow, errors too: each belongs to whoever names it.
+    pub(super) async fn look_up_together(&self, references: impl IntoIterator<Item = (String, String)>) {
+        let distinct: BTreeSet<(String, String)> = references.into_iter().collect();
+        join_all(distinct.iter().map(|(namespace, name)| self.definitions.find(namespace, name))).await;
+    }
+
+    /// The definition that a reference in the node's configuration may mean; `None` when it can only be a file.
+    pub(super) fn definition_meant(&self, reference: &str) -> Option<(String, String)> {
+        let (namespace, name) = self.split(reference);
+        (!Path::new(reference).is_absolute() && is_label(namespace) && is_subdomain(name))
+            .then(|| (namespace.to_owned(), name.to_owned()))
+    }
+
+    /// A reference's namespace and name.
+    fn split<'b>(&'b self, reference: &'b str) -> (&'b str, &'b str) {
+        reference.split_once('/').unwrap_or((&self.settings.policy.multus_namespace, reference))
+    }
+
     /// The network of a definition; `None` when there is no such definition.
     ///
     /// # Errors
@@ -80,13 +149,8 @@ impl<'a> Sources<'a> {
         let display = format!("{namespace}/{name}");
         let Some(found) = self.definitions.find(namespace, name).await? else { return Ok(None) };
         let about = format!("network {display} ({})", found.origin);
-        if let Some(resource) = &found.definition.resource_name {
-            return Err(Error::config(format!(
-                "{about} needs a device of the resource {resource:?}: rooknet does not ask the kubelet for devices yet, \
-                 and attaching without one would be wrong"
-            ))
-            .into());
-        }
+        let room = self.room.get().checked_sub(found.definition.config.len());
+        self.room.set(room.ok_or_else(|| definition::too_many(&about))?);
         let network = if found.definition.config.trim().is_empty() {
             if !self.settings.policy.may_use_conf_dir(namespace) {
                 return Err(Error::config(format!(
@@ -104,7 +168,7 @@ impl<'a> Sources<'a> {
         } else {
             Network::parse(&about, &found.definition.config, Some(name))?
         };
-        Ok(Some(FoundNetwork { display, network, named }))
+        Ok(Some(FoundNetwork { display, network, named, resource_name: found.definition.resource_name }))
     }
 
     /// The network that a pod selects by reference.
@@ -131,16 +195,21 @@ impl<'a> Sources<'a> {
                 self.check_auxiliary_chain(Path::new(reference))?;
                 Ok(vec![self.reference(reference).await.context("key \"clusterNetwork\"")?])
             }
-            DefaultNetwork::Delegates(list) => list
-                .iter()
-                .enumerate()
-                .map(|(index, raw)| {
-                    let about = format!("delegates[{index}]");
-                    let network = Network::parse(&about, raw.get(), None)?;
-                    Ok(FoundNetwork { display: network.name.clone(), network, named: Named::Node })
-                })
-                .collect(),
+            DefaultNetwork::Delegates(list) => inline_networks(list),
         }
+    }
+
+    /// The same from what lies on the node alone; `None` when only the API server may know the network.
+    ///
+    /// # Errors
+    /// As [`Self::reference_on_node`].
+    pub(super) async fn default_networks_on_node(&self, default: &DefaultNetwork) -> Result<Option<Vec<FoundNetwork>>> {
+        if let DefaultNetwork::ClusterNetwork(reference) = default
+            && self.reference_on_node(reference).await.context("key \"clusterNetwork\"")?.is_none()
+        {
+            return Ok(None);
+        }
+        self.default_networks(default).await.map(Some)
     }
 
     /// Multus runs the plugins of `<directory of clusterNetwork>/<auxiliaryCNIChainName>/*.conf` for every pod. rooknet
@@ -168,23 +237,10 @@ impl<'a> Sources<'a> {
     /// # Errors
     /// Code 7 when none of them has it, saying where was looked.
     pub(super) async fn reference(&self, reference: &str) -> Result<FoundNetwork> {
-        let by_node = |network: Network| FoundNetwork { display: network.name.clone(), network, named: Named::Node };
-        if Path::new(reference).is_absolute() {
-            return Ok(by_node(networks::at_path(Path::new(reference))?));
-        }
-        let (namespace, name) =
-            reference.split_once('/').unwrap_or((&self.settings.policy.multus_namespace, reference));
-        if is_label(namespace)
-            && is_subdomain(name)
-            && let Some(found) = self.definition(namespace, name, Named::Definition).await?
-        {
+        if let Some(found) = self.look_up(reference).await? {
             return Ok(found);
         }
-        if names::network(reference).is_ok()
-            && let Some(network) = self.node.by_name(reference)?
-        {
-            return Ok(by_node(network));
-        }
+        let (namespace, name) = self.split(reference);
         let (namespace, name) = (text::shortened(namespace), text::shortened(name));
         Err(Error::config(format!(
             "network {} does not exist: looked for {namespace}/{name} {}, and for that name in confDir {}",
@@ -194,4 +250,39 @@ impl<'a> Sources<'a> {
         ))
         .into())
     }
+
+    /// The same from what lies on the node alone; `None` when only the API server may know it.
+    ///
+    /// # Errors
+    /// As [`Self::reference`], where no API server is configured.
+    pub(super) async fn reference_on_node(&self, reference: &str) -> Result<Option<FoundNetwork>> {
+        match self.look_up(reference).await? {
+            None if self.settings.kubeconfig.is_some() => Ok(None),
+            None => self.reference(reference).await.map(Some),
+            found => Ok(found),
+        }
+    }
+
+    async fn look_up(&self, reference: &str) -> Result<Option<FoundNetwork>> {
+        if Path::new(reference).is_absolute() {
+            return Ok(Some(FoundNetwork::of_node(networks::at_path(Path::new(reference))?)));
+        }
+        if let Some((namespace, name)) = self.definition_meant(reference)
+            && let Some(found) = self.definition(&namespace, &name, Named::Definition).await?
+        {
+            return Ok(Some(found));
+        }
+        if names::network(reference).is_err() {
+            return Ok(None);
+        }
+        Ok(self.node.by_name(reference)?.map(FoundNetwork::of_node))
+    }
+}
+
+/// The networks of the key `delegates`.
+fn inline_networks(list: &[Box<RawValue>]) -> Result<Vec<FoundNetwork>> {
+    list.iter()
+        .enumerate()
+        .map(|(index, raw)| Ok(FoundNetwork::of_node(Network::parse(&format!("delegates[{index}]"), raw.get(), None)?)))
+        .collect()
 }

@@ -200,7 +200,7 @@ async fn configured_networks(call: &Call) -> Vec<Network> {
     let found = async {
         let settings = Settings::parse(&call.config)?;
         let Some(default) = &settings.default_network else { return Ok(Vec::new()) };
-        Sources::of(&settings).default_networks(default).await
+        Ok(Sources::on_node(&settings).default_networks_on_node(default).await?.unwrap_or_default())
     };
     match found.await {
         Ok(found) => found.into_iter().map(|found| found.network).collect(),

@@ -1,8 +1,8 @@
 //! The meta-plugin: one CNI call from a runtime, from its environment and stdin to the answer on stdout.
 //!
 //! Each command is a story in a file of its own (`add`, `del`, `check`, `gc`, `status`); what they share lies
-//! beside them. The engine knows networks only as configurations that `delegate` runs, and the node only through
-//! `kernel` and `state`.
+//! beside them. The engine knows networks only as configurations that `delegate` runs, the node only through
+//! `kernel` and `state`, and the cluster only through `kubeapi`.
 
 mod add;
 mod call;
@@ -11,6 +11,7 @@ pub mod config;
 mod corrupt;
 mod default_route;
 mod del;
+mod devices;
 mod failures;
 mod find;
 mod gc;
@@ -20,6 +21,7 @@ mod plan;
 mod pod;
 mod policy;
 mod readiness;
+mod report;
 pub mod settings;
 mod status;
 mod undo;

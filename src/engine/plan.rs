@@ -8,10 +8,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use super::devices::{self, Device};
 use super::find::{FoundNetwork, Sources};
 use super::netns::PodNetns;
 use super::pod::Pod;
-use super::settings::Settings;
+use super::settings::{DefaultNetwork, Settings};
 use crate::cni::args::Args;
 use crate::cni::network::Network;
 use crate::cni::{Code, Error, Object};
@@ -19,13 +20,19 @@ use crate::delegate;
 use crate::kernel::netlink::Netlink;
 use crate::multinet::interface_names;
 use crate::multinet::selection::{self, Selection};
+use crate::state::deadline::Deadline;
+use crate::state::journal::Key;
 
 /// What a plan starts from.
 pub(super) struct Inputs<'a> {
     /// The configuration's part on attaching.
     pub(super) settings: &'a Settings,
+    /// Where networks are looked up.
+    pub(super) sources: &'a Sources<'a>,
     /// The pod.
     pub(super) pod: &'a Pod,
+    /// CNI_CONTAINERID.
+    pub(super) container_id: &'a str,
     /// CNI_IFNAME.
     pub(super) ifname: &'a str,
     /// CNI_ARGS.
@@ -36,6 +43,8 @@ pub(super) struct Inputs<'a> {
     pub(super) path: &'a [PathBuf],
     /// The pod's network namespace.
     pub(super) netns: &'a PodNetns,
+    /// When to give up.
+    pub(super) deadline: &'a Deadline,
 }
 
 /// One network to attach.
@@ -43,8 +52,12 @@ pub(super) struct Inputs<'a> {
 pub(super) struct Attachment {
     /// What to call it.
     pub(super) display: String,
+    /// What network-status calls it: the default network, unless the pod chose it, by its configuration's name.
+    pub(super) status_name: String,
     /// Its configuration, the pod's `cni-args` merged in.
     pub(super) network: Network,
+    /// Whether it is the default network.
+    pub(super) is_default: bool,
     /// Its interface in the pod.
     pub(super) ifname: String,
     /// Its CNI_ARGS.
@@ -55,6 +68,20 @@ pub(super) struct Attachment {
     pub(super) takes_default_route: bool,
     /// By which gateways; none means those that the network's own plugins choose.
     pub(super) default_route: Vec<IpAddr>,
+    /// Its device of the kubelet.
+    pub(super) device: Option<Device>,
+}
+
+impl Attachment {
+    /// Gives it its device, if it needs one, and a place for what plugins have to say of devices.
+    fn take_device(&mut self, container_id: &str, device: Option<Device>) -> Result<(), Error> {
+        if let Some(device) = &device {
+            devices::grant(device, &mut self.network, &mut self.runtime_config)?;
+        }
+        self.device = device;
+        let key = Key { container_id: container_id.to_owned(), ifname: self.ifname.clone() };
+        devices::name_information(&self.network, &key, &mut self.runtime_config)
+    }
 }
 
 /// The plan: attachments in order. In delegating mode the first is the default network.
@@ -62,6 +89,8 @@ pub(super) struct Attachment {
 pub(super) struct Plan {
     /// In the order of ADD.
     pub(super) attachments: Vec<Attachment>,
+    /// Whether the pod's annotations chose any of them.
+    pub(super) is_selected: bool,
 }
 
 /// Makes the plan.
@@ -69,17 +98,23 @@ pub(super) struct Plan {
 /// # Errors
 /// Whatever is wrong with the pod's selection, a network, or the node; nothing has been touched then.
 pub(super) async fn make(inputs: &Inputs<'_>) -> Result<Plan> {
-    let wanted = wanted_networks(inputs, &Sources::of(inputs.settings)).await?;
+    let wanted = wanted_networks(inputs).await?;
     let names = settle_names(inputs, &wanted)?;
+    let is_selected = wanted.iter().any(|wanted| wanted.selection.is_some());
     let mut attachments = Vec::with_capacity(wanted.len());
+    let needs: Vec<_> = wanted.iter().map(Wanted::need).collect();
     for (Wanted { found, selection, is_default }, ifname) in wanted.into_iter().zip(names) {
         let display = found.display.clone();
         let attachment =
             settle(inputs, found, selection, is_default, ifname).with_context(|| format!("network {display}"))?;
         attachments.push(attachment);
     }
+    let devices = devices::settle(&needs, inputs.pod, inputs.deadline).await?;
+    for (attachment, device) in attachments.iter_mut().zip(devices) {
+        attachment.take_device(inputs.container_id, device)?;
+    }
     check_node(inputs, &attachments).await?;
-    Ok(Plan { attachments })
+    Ok(Plan { attachments, is_selected })
 }
 
 /// A network and who wants it.
@@ -90,42 +125,39 @@ struct Wanted {
     is_default: bool,
 }
 
+impl Wanted {
+    /// What it needs of the kubelet.
+    fn need(&self) -> devices::Need {
+        devices::Need {
+            display: self.found.display.clone(),
+            resource: self.found.resource_name.clone(),
+            asked: self.selection.as_ref().and_then(|selection| selection.device_id.clone()),
+        }
+    }
+}
+
 /// The default network, the cluster-wide ones, and the pod's selection, in this order.
-async fn wanted_networks(inputs: &Inputs<'_>, sources: &Sources<'_>) -> Result<Vec<Wanted>> {
-    let (settings, pod) = (inputs.settings, inputs.pod);
+async fn wanted_networks(inputs: &Inputs<'_>) -> Result<Vec<Wanted>> {
+    let Inputs { settings, sources, .. } = *inputs;
+    let asked = asked_for(inputs)?;
+    sources.look_up_together(definitions_meant(inputs, &asked)).await;
     let mut wanted = Vec::new();
-    let replacement = pod.default_network_override(&settings.policy.multus_namespace)?;
-    match (&settings.default_network, replacement) {
-        (None, None) => {}
-        (None, Some(_)) => {
-            return Err(Error::config(format!(
-                "annotation {} cannot be honoured: rooknet runs in chained mode here, where the default network is the \
-                 primary plugin's (set clusterNetwork or delegates for delegating mode)",
-                selection::DEFAULT_NETWORK_ANNOTATION
-            ))
-            .into());
+    if let Some(default) = &settings.default_network {
+        for found in sources.default_networks(default).await? {
+            let is_default = wanted.is_empty();
+            wanted.push(Wanted { found, selection: None, is_default });
         }
-        (Some(default), replacement) => {
-            for found in sources.default_networks(default).await? {
-                let is_default = wanted.is_empty();
-                wanted.push(Wanted { found, selection: None, is_default });
-            }
-            if let (Some(selection), Some(first)) = (replacement, wanted.first_mut()) {
-                *first = replaced_default(inputs, sources, selection).await?;
-            }
+        if let (Some(selection), Some(first)) = (asked.replacement, wanted.first_mut()) {
+            let annotation = selection::DEFAULT_NETWORK_ANNOTATION;
+            let found = sources.selected(&selection.namespace, &selection.name, annotation).await?;
+            *first = Wanted { found, selection: Some(selection), is_default: true };
         }
     }
-    if !settings.policy.system_namespaces.contains(&pod.namespace) {
-        for reference in &settings.default_networks {
-            let found = sources.reference(reference).await.context("key \"defaultNetworks\"")?;
-            wanted.push(Wanted { found, selection: None, is_default: false });
-        }
+    for reference in cluster_wide(inputs) {
+        let found = sources.reference(reference).await.context("key \"defaultNetworks\"")?;
+        wanted.push(Wanted { found, selection: None, is_default: false });
     }
-    for selection in pod.selections()? {
-        settings.policy.check_namespace(&pod.namespace, &selection.namespace, selection::ANNOTATION)?;
-        if !selection.unknown_keys.is_empty() {
-            log::warn!(network = selection.reference().as_str(); "keys of the annotation that mean nothing: {}", selection.unknown_keys.join(", "));
-        }
+    for selection in asked.selections {
         let found = sources.selected(&selection.namespace, &selection.name, selection::ANNOTATION).await?;
         wanted.push(Wanted { found, selection: Some(selection), is_default: false });
     }
@@ -133,17 +165,42 @@ async fn wanted_networks(inputs: &Inputs<'_>, sources: &Sources<'_>) -> Result<V
     Ok(wanted)
 }
 
-/// The two annotations are parsed apart, and each may put a default route somewhere: together too they must name one
-/// owner for each family, or the second would fail in the kernel, with the pod half attached.
-fn check_default_routes(wanted: &[Wanted]) -> Result<(), Error> {
-    let selections: Vec<Selection> = wanted.iter().filter_map(|wanted| wanted.selection.clone()).collect();
-    let annotations = format!("{} together with {}", selection::DEFAULT_NETWORK_ANNOTATION, selection::ANNOTATION);
-    selection::check_default_routes(&annotations, &selections)
+/// What the pod's annotations ask for.
+struct Asked {
+    /// In place of the default network.
+    replacement: Option<Selection>,
+    selections: Vec<Selection>,
+}
+
+/// Reads the pod's annotations and checks whether it may name what it names: before anything is looked up, so that a
+/// refusal does not tell whether the network exists.
+fn asked_for(inputs: &Inputs<'_>) -> Result<Asked> {
+    let Inputs { settings, pod, .. } = *inputs;
+    let policy = &settings.policy;
+    let replacement = pod.default_network_override(&policy.multus_namespace)?;
+    if let Some(selection) = &replacement {
+        check_replacement(inputs, selection)?;
+    }
+    let selections = pod.selections()?;
+    for selection in &selections {
+        policy.check_namespace(&pod.namespace, &selection.namespace, selection::ANNOTATION)?;
+        if !selection.unknown_keys.is_empty() {
+            log::warn!(network = selection.reference().as_str(); "keys of the annotation that mean nothing: {}", selection.unknown_keys.join(", "));
+        }
+    }
+    Ok(Asked { replacement, selections })
 }
 
 /// The network by which the pod replaces the default one: it is the pod's word, so the pod's rules hold.
-async fn replaced_default(inputs: &Inputs<'_>, sources: &Sources<'_>, selection: Selection) -> Result<Wanted> {
+fn check_replacement(inputs: &Inputs<'_>, selection: &Selection) -> Result<()> {
     let annotation = selection::DEFAULT_NETWORK_ANNOTATION;
+    if inputs.settings.default_network.is_none() {
+        return Err(Error::config(format!(
+            "annotation {annotation} cannot be honoured: rooknet runs in chained mode here, where the default network is the \
+             primary plugin's (set clusterNetwork or delegates for delegating mode)"
+        ))
+        .into());
+    }
     inputs.settings.policy.check_namespace(&inputs.pod.namespace, &selection.namespace, annotation)?;
     if let Some(interface) = selection.interface.as_deref().filter(|interface| *interface != inputs.ifname) {
         return Err(Error::config(format!(
@@ -153,8 +210,35 @@ async fn replaced_default(inputs: &Inputs<'_>, sources: &Sources<'_>, selection:
         ))
         .into());
     }
-    let found = sources.selected(&selection.namespace, &selection.name, annotation).await?;
-    Ok(Wanted { found, selection: Some(selection), is_default: true })
+    Ok(())
+}
+
+/// The networks that every pod outside the system namespaces gets.
+fn cluster_wide<'a>(inputs: &Inputs<'a>) -> &'a [String] {
+    let Inputs { settings, pod, .. } = *inputs;
+    if settings.policy.system_namespaces.contains(&pod.namespace) { &[] } else { &settings.default_networks }
+}
+
+/// Every definition that the plan will look up.
+fn definitions_meant(inputs: &Inputs<'_>, asked: &Asked) -> Vec<(String, String)> {
+    let default = match &inputs.settings.default_network {
+        Some(DefaultNetwork::ClusterNetwork(reference)) => Some(reference),
+        _ => None,
+    };
+    let by_node = default.into_iter().chain(cluster_wide(inputs));
+    let by_pod = asked.replacement.iter().chain(&asked.selections);
+    by_node
+        .filter_map(|reference| inputs.sources.definition_meant(reference))
+        .chain(by_pod.map(|selection| (selection.namespace.clone(), selection.name.clone())))
+        .collect()
+}
+
+/// The two annotations are parsed apart, and each may put a default route somewhere: together too they must name one
+/// owner for each family, or the second would fail in the kernel, with the pod half attached.
+fn check_default_routes(wanted: &[Wanted]) -> Result<(), Error> {
+    let selections: Vec<Selection> = wanted.iter().filter_map(|wanted| wanted.selection.clone()).collect();
+    let annotations = format!("{} together with {}", selection::DEFAULT_NETWORK_ANNOTATION, selection::ANNOTATION);
+    selection::check_default_routes(&annotations, &selections)
 }
 
 /// The interface name of each wanted network.
@@ -180,7 +264,8 @@ fn settle(
     is_default: bool,
     ifname: String,
 ) -> Result<Attachment> {
-    let FoundNetwork { display, mut network, named } = found;
+    let FoundNetwork { display, mut network, named, .. } = found;
+    let status_name = if is_default && selection.is_none() { network.name.clone() } else { display.clone() };
     inputs.settings.policy.check_network(&network, named)?;
     let mut runtime_config = if is_default { inputs.runtime_config.clone() } else { Object::new() };
     let (mut takes_default_route, mut default_route) = (false, Vec::new());
@@ -202,7 +287,18 @@ fn settle(
         default_route = selection.default_route;
     }
     let args = if is_default { inputs.args.to_string() } else { inputs.args.for_secondary().to_string() };
-    Ok(Attachment { display, network, ifname, args, runtime_config, takes_default_route, default_route })
+    Ok(Attachment {
+        display,
+        status_name,
+        network,
+        is_default,
+        ifname,
+        args,
+        runtime_config,
+        takes_default_route,
+        default_route,
+        device: None,
+    })
 }
 
 /// Checks what the node must have for the plan: programs, masters, and free names in the pod.

@@ -101,13 +101,6 @@ impl Policy {
                 )));
             }
         }
-        if let Some(device) = &selection.device_id {
-            return Err(Error::config(format!(
-                "the annotation asks for deviceID \"{}\", which can be granted only after the \
-                 kubelet has confirmed that the pod owns it, and this rooknet does not ask the kubelet: leave the key out",
-                text::printable(device)
-            )));
-        }
         if self.namespace_isolation
             && let Some(pairs) = &selection.cni_args
         {

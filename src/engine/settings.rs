@@ -45,6 +45,14 @@ pub struct Settings {
     pub deadline: Duration,
     /// `statusStrict`: STATUS fails for what only some pods would feel.
     pub status_strict: bool,
+    /// `kubeconfig`: credentials for the API server; `None` on nodes without one.
+    pub kubeconfig: Option<PathBuf>,
+    /// `statusForAll`: network-status also for pods of which nothing was asked or attached.
+    pub status_for_all: bool,
+    /// `events`: tell pods' events what was attached, and why an ADD failed.
+    pub events: bool,
+    /// `nodeName`: of this node in Kubernetes; `None` means its host name.
+    pub node_name: Option<String>,
     /// Who may name which network.
     pub policy: Policy,
 }
@@ -72,13 +80,22 @@ impl Settings {
     pub fn parse(config: &Config) -> Result<Self> {
         let object = &config.object;
         let about = || format!("configuration {:?}", config.name);
-        // Nothing reads these: a DEL always behaves as with retryDeleteOnError, the others are for later versions. Their
+        // Nothing reads these: a DEL always behaves as with retryDeleteOnError, `native` is for a later version. Their
         // types are checked all the same, so that a configuration which is accepted today is not refused then.
-        for key in ["native", "statusForAll", "events", "retryDeleteOnError"] {
+        for key in ["native", "retryDeleteOnError"] {
             object.flag(key).with_context(about)?;
         }
-        object.text("nodeName").with_context(about)?;
-        optional_path(object, "kubeconfig").with_context(about)?;
+        let kubeconfig = optional_path(object, "kubeconfig").with_context(about)?;
+        let status_for_all = object.flag("statusForAll").with_context(about)?;
+        let events = object.flag("events").with_context(about)?;
+        for (key, _) in [("statusForAll", status_for_all), ("events", events)].into_iter().filter(|(_, is_on)| *is_on) {
+            if kubeconfig.is_none() {
+                return Err(Error::config(format!(
+                    "key {key:?} is on, and there is no API server to write to: set the key \"kubeconfig\" too"
+                )))
+                .with_context(about);
+            }
+        }
         Ok(Settings {
             default_network: default_network(object).with_context(about)?,
             default_networks: texts(object, "defaultNetworks").with_context(about)?.unwrap_or_default(),
@@ -89,6 +106,10 @@ impl Settings {
             readiness_indicator_file: optional_path(object, "readinessindicatorfile").with_context(about)?,
             deadline: deadline(object).with_context(about)?,
             status_strict: object.flag("statusStrict").with_context(about)?,
+            kubeconfig,
+            status_for_all,
+            events,
+            node_name: Some(object.text("nodeName").with_context(about)?).filter(|name| !name.is_empty()),
             policy: Policy::parse(object).with_context(about)?,
         })
     }

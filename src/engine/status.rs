@@ -18,6 +18,7 @@ use crate::cni::Code;
 use crate::cni::text::printable_path;
 use crate::delegate;
 use crate::kernel::netlink::Netlink;
+use crate::kubeapi::credentials::Source;
 use crate::state::deadline::Deadline;
 
 /// How long a STATUS may take: CRI-O asks every 500 ms until a node is ready.
@@ -27,7 +28,7 @@ const DEADLINE: Duration = Duration::from_secs(1);
 pub(super) async fn status(call: &Call) -> Result<()> {
     let deadline = Deadline::with_signals(DEADLINE)?;
     let settings = Settings::parse(&call.config).map_err(no_pod)?;
-    let sources = Sources::of(&settings);
+    let sources = Sources::on_node(&settings);
     for_every_pod(call, &settings, &sources, &deadline).await.map_err(no_pod)?;
     match for_some_pods(call, &settings, &sources).await {
         Ok(()) => Ok(()),
@@ -66,7 +67,8 @@ async fn for_every_pod(call: &Call, settings: &Settings, sources: &Sources<'_>, 
         ));
     }
     let context = call.node_context(deadline);
-    for found in sources.default_networks(default).await? {
+    // One that only the API server knows is not judged: a STATUS must not depend on it.
+    for found in sources.default_networks_on_node(default).await?.unwrap_or_default() {
         let about = || format!("default network {}", found.display);
         delegate::find_executables(&found.network, &call.path).with_context(about)?;
         delegate::status(&found.network, &context).await.with_context(about)?;
@@ -75,12 +77,18 @@ async fn for_every_pod(call: &Call, settings: &Settings, sources: &Sources<'_>, 
 }
 
 /// What pods outside the system namespaces get (`defaultNetworks`) and what pods may ask for (`networksDir`): each
-/// network parses, its programs are installed, its master exists.
+/// network parses, its programs are installed, its master exists. And the credentials by which the rest is asked for
+/// can be used; no request is made.
 async fn for_some_pods(call: &Call, settings: &Settings, sources: &Sources<'_>) -> Result<(), Failures> {
     let mut failures = Failures::default();
+    if let Some(kubeconfig) = &settings.kubeconfig
+        && let Err(error) = Source::new(kubeconfig).check()
+    {
+        failures.push(anyhow::Error::from(error).context("the API server cannot be asked"));
+    }
     let netlink = Netlink::own().map_err(anyhow::Error::from)?;
     for reference in &settings.default_networks {
-        let found = sources.reference(reference).await.map(Some);
+        let found = sources.reference_on_node(reference).await;
         if let Err(error) = usable(call, &netlink, found).await {
             failures.push(error.context(format!("key \"defaultNetworks\", network {reference:?}")));
         }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::value::RawValue;
 
 use super::call::{Call, Subject};
+use super::devices;
 use super::failures::{Failures, sentence};
 use super::identity::live_netns;
 use super::netns::{PodNetns, path_or_empty};
@@ -76,6 +77,18 @@ impl Undo<'_> {
 
     async fn attachment(&self, container_id: &str, attachment: &Attachment, live: Option<&PodNetns>) -> Result<()> {
         let (network, runtime_config) = read_back(&attachment.config, &attachment.runtime_config)?;
+        self.detach(container_id, attachment, &network, &runtime_config, live).await?;
+        Ok(devices::remove_information(&runtime_config)?)
+    }
+
+    async fn detach(
+        &self,
+        container_id: &str,
+        attachment: &Attachment,
+        network: &Network,
+        runtime_config: &Object,
+        live: Option<&PodNetns>,
+    ) -> Result<()> {
         let result = attachment
             .result
             .as_ref()
@@ -91,24 +104,24 @@ impl Undo<'_> {
             netns: path_or_empty(live),
             ifname: &attachment.ifname,
             args: &attachment.args,
-            runtime_config: &runtime_config,
+            runtime_config,
         };
         if let Some(live) = live
             && let Err(error) = restore_name(live, attachment).await
         {
             log::warn!(interface = attachment.ifname.as_str(); "the name that the pod took from it cannot be restored: {error}");
         }
-        let detached = self.delegate(&network, subject, result.as_ref()).await;
+        let detached = self.delegate(network, subject, result.as_ref()).await;
         let Some(live) = live else { return Ok(detached?) };
         match detached {
-            Ok(()) => remove_left_link(live.netlink()?, attachment, &network).await,
-            Err(failure) if !failure.is_interruption() && takes_away_own_link(live, attachment, &network).await? => {
+            Ok(()) => remove_left_link(live.netlink()?, attachment, network).await,
+            Err(failure) if !failure.is_interruption() && takes_away_own_link(live, attachment, network).await? => {
                 log::warn!(
                     network = attachment.network.as_str(), interface = attachment.ifname.as_str();
                     "the plugin's DEL fails on what the pod made of the interface, which rooknet has deleted: \
                      trying it without the namespace: {failure}"
                 );
-                Ok(self.delegate(&network, Subject { netns: "", ..subject }, result.as_ref()).await?)
+                Ok(self.delegate(network, Subject { netns: "", ..subject }, result.as_ref()).await?)
             }
             Err(failure) => Err(failure.into()),
         }

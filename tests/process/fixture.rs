@@ -211,12 +211,19 @@ impl Fixture {
         refusal
     }
 
-    /// Runs an ADD of `pod` that must fail before any plugin is called.
+    /// Runs an ADD of `pod` that must fail before any plugin is called, and leave the node as it was.
     #[track_caller]
     pub(crate) fn refused_add(&self, what: &str, config: &Value, pod: &Pod<'_>, code: u64, words: &[&str]) -> Refusal {
-        let refusal = self.refused(what, &self.call("ADD", config, pod), code, words);
-        assert_eq!(self.recorded_calls(), Vec::<String>::new(), "{what}");
+        let before = (self.recorded_calls(), self.left_overs());
+        let refusal = Refusal::of(what, &self.run("ADD", config, pod)).expect(what, code, words);
+        assert_eq!((self.recorded_calls(), self.left_overs()), before, "{what}");
         refusal
+    }
+
+    /// The same, told by its words.
+    #[track_caller]
+    pub(crate) fn assert_refused(&self, config: &Value, pod: &Pod<'_>, code: u64, words: &[&str]) {
+        self.refused_add(&words.join(", "), config, pod, code, words);
     }
 
     /// A call that concerns no container (GC, STATUS, VERSION), with any configuration.
@@ -266,13 +273,23 @@ impl Fixture {
         taken
     }
 
-    /// Nothing of any pod is left on the node: no link, address, journal, lock, lock file or process.
+    /// What is there of pods: links, addresses, journals, locks, lock files, marks of failed journals, processes.
+    pub(crate) fn left_overs(&self) -> Vec<String> {
+        let named =
+            |what: &str, names: Vec<String>| names.into_iter().map(move |name| format!("{what} {name}")).collect();
+        let parts: [Vec<String>; 4] = [
+            self.node.left_overs(),
+            named("address of the stub plugin", self.taken()),
+            named("lock file", self.node.entries("/run/rooknet/locks")),
+            named("mark of a failed journal", self.node.entries("/var/lib/rooknet/failed")),
+        ];
+        parts.concat()
+    }
+
+    /// Nothing of any pod is left on the node.
     #[track_caller]
     pub(crate) fn assert_clean(&self) {
-        assert_eq!(self.node.left_overs(), Vec::<String>::new());
-        assert_eq!(self.taken(), Vec::<String>::new(), "addresses of the stub plugin");
-        assert_eq!(self.node.entries("/run/rooknet/locks"), Vec::<String>::new(), "lock files");
-        assert_eq!(self.node.entries("/var/lib/rooknet/failed"), Vec::<String>::new(), "marks of failed journals");
+        assert_eq!(self.left_overs(), Vec::<String>::new());
     }
 }
 
@@ -298,18 +315,6 @@ impl Fixture {
         let mut config = config.clone();
         config["prevResult"] = result.clone();
         self.run("CHECK", &config, pod)
-    }
-
-    /// An ADD that must be refused with this code, a message that has all of `parts`, and nothing touched: no plugin
-    /// called, nothing left.
-    #[track_caller]
-    pub(crate) fn assert_refused(&self, config: &Value, pod: &Pod<'_>, code: u64, parts: &[&str]) {
-        let before = self.recorded_calls();
-        let outcome = self.run("ADD", config, pod);
-        assert_error(&outcome, code, parts);
-        assert_eq!(self.recorded_calls(), before, "plugins called");
-        assert_eq!(pod.netns.interfaces(), Vec::<String>::new(), "links");
-        assert_eq!(self.node.read(&journal_path(pod)), None, "journal");
     }
 
     /// A GC with the runtime's list of what is alive: any value; `null` for none.

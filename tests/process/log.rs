@@ -259,10 +259,11 @@ fn foreign_text_cannot_forge_a_record_or_a_field() {
         let error = json!({"code": 7, "msg": text, "details": text});
         fixture.define_stub("cluster", &json!({"stderr": format!("{text}\n"), "error": error, "failOn": ["ADD"]}));
         let pod = osd(&fixture);
+        Refusal::of(&text, &fixture.run("ADD", &config, &pod)).expect(&text, 7, &[]);
         let arguments =
             format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=rook-ceph;K8S_POD_NAME={}", text.replace(['=', ';'], ":"));
         let call = fixture.call("ADD", &config, &pod).env("CNI_ARGS", arguments);
-        Refusal::of(&text, &call.run(&fixture.node)).expect(&text, 7, &[]);
+        Refusal::of(&text, &call.run(&fixture.node)).expect(&text, 4, &["K8S_POD_NAME"]);
         let selected = json!([{"name": "public", (text.as_str()): 1}, {"name": text}]).to_string();
         let selecting = fixture.pod("osd", Some(&selected));
         Refusal::of(&text, &fixture.run("ADD", &config, &selecting)).expect(&text, 7, &["element 2"]);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, Pod, assert_error};
+use crate::fixture::{Fixture, Pod, assert_error, merge};
 use crate::support::PluginCall;
 
 /// Where Multus keeps its cache unless `cniDir` says otherwise.
@@ -39,10 +39,25 @@ fn attach_as_multus(fixture: &Fixture, pod: &Pod<'_>, networks: &[Attached], cac
 
         let name = config["name"].as_str().unwrap();
         let bytes = base64(&config.to_string());
-        // The keys that are not read are there as well.
+        // The keys that are not read are there as well: what Go's types know of the configuration.
+        let known = |plugin: &Value| {
+            let mut known = json!({"type": plugin["type"], "ipam": {}});
+            if let Some(capabilities) = plugin.get("capabilities") {
+                known["capabilities"] = capabilities.clone();
+            }
+            known
+        };
+        let (mut conf, mut list) = (json!({"cniVersion": config["cniVersion"], "name": name, "ipam": {}}), json!({}));
+        match config["plugins"].as_array() {
+            Some(plugins) => {
+                list = json!({"cniVersion": config["cniVersion"], "name": name});
+                list["plugins"] = plugins.iter().map(known).collect();
+            }
+            None => merge(&mut conf, &known(config)),
+        }
         let mut delegate = json!({
-            "Conf": {"cniVersion": config["cniVersion"], "name": name, "ipam": {}}, "ConfList": {}, "Name": reference,
-            "IsFilterV4Gateway": false, "IsFilterV6Gateway": false, "Bytes": bytes,
+            "Conf": conf, "ConfList": list, "Name": reference, "IsFilterV4Gateway": false, "IsFilterV6Gateway": false,
+            "Bytes": bytes,
         });
         if index > 0 && !ifname.starts_with("net") {
             delegate["ifnameRequest"] = json!(ifname);
@@ -51,12 +66,14 @@ fn attach_as_multus(fixture: &Fixture, pod: &Pod<'_>, networks: &[Attached], cac
             delegate["ipRequest"] = json!(["192.0.2.7/24"]);
         }
         scratch.push(delegate);
-        let result = json!({
+        let mut result = json!({
             "kind": "cniCacheV1", "containerId": pod.id, "config": bytes, "ifName": ifname, "networkName": name,
             "netns": pod.netns.path(), "cniArgs": [["IgnoreUnknown", "true"], ["K8S_POD_NAME", "osd"]],
-            "capabilityArgs": if index == 1 { json!({"ips": ["192.0.2.7/24"]}) } else { Value::Null },
             "result": added.json(),
         });
+        if index == 1 {
+            result["capabilityArgs"] = json!({"ips": ["192.0.2.7/24"]});
+        }
         fixture.node.write(&format!("{cache}/results/{name}-{}-{ifname}", pod.id), result.to_string());
     }
     fixture.node.write(&format!("{cache}/{}", pod.id), json!(scratch).to_string());
@@ -123,6 +140,66 @@ fn chained_mode_leaves_the_default_network_to_the_runtime() {
     assert_eq!(cached(&fixture, &pod, CACHE), Vec::<String>::new());
     fixture.run("DEL", &config, &pod).expect_success("DEL again");
     assert_eq!(fixture.recorded_calls().len(), 2, "nothing is left to call");
+}
+
+/// Multus's own DEL fails before it reads its cache when its kubeconfig cannot be loaded.
+#[test]
+fn neither_an_api_server_nor_its_credentials_are_needed() {
+    let fixture = Fixture::start();
+    // Nobody listens there.
+    fixture.node.write(
+        "/etc/cni/dead.kubeconfig",
+        r#"{"kind": "Config", "current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "a"}}],
+            "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}]}"#,
+    );
+    for kubeconfig in ["/etc/cni/net.d/multus.d/multus.kubeconfig", "/etc/cni/dead.kubeconfig"] {
+        let mut by_name = delegating(&fixture);
+        by_name.as_object_mut().unwrap().remove("delegates");
+        by_name["clusterNetwork"] = json!("only-in-the-cluster");
+        for (mut config, calls) in [
+            (fixture.chained(), &["DEL clu0", "DEL net1"][..]),
+            (delegating(&fixture), &["DEL clu0", "DEL net1", "DEL eth0"]),
+            (by_name, &["DEL clu0", "DEL net1", "DEL eth0"]),
+        ] {
+            config["kubeconfig"] = json!(kubeconfig);
+            let pod = fixture.pod("osd", Some("public, cluster"));
+            attach_as_multus(&fixture, &pod, &networks(&fixture), CACHE);
+            fixture.forget_records();
+            fixture.run("DEL", &config, &pod).expect_success("DEL");
+            assert_eq!(fixture.recorded_calls(), calls, "{config}");
+            assert_eq!(cached(&fixture, &pod, CACHE), Vec::<String>::new());
+        }
+    }
+}
+
+/// CRI-O detaches a pod by the configuration of its ADD, in which the program is Multus's (docs/multus.md).
+#[test]
+fn multus_configurations_are_enough_for_rooknet_under_multus_name() {
+    for (name, of_plugin) in [
+        ("multus", json!({"delegates": [], "kubeconfig": "/etc/cni/net.d/multus.d/multus.kubeconfig"})),
+        (
+            "multus-shim",
+            json!({"clusterNetwork": "/host/etc/cni/net.d/10-pods.conflist", "socketDir": "/host/run/multus/"}),
+        ),
+    ] {
+        let fixture = Fixture::start();
+        let pod = fixture.pod("osd", None);
+        attach_as_multus(&fixture, &pod, &networks(&fixture), CACHE);
+        let mut config = json!({
+            "cniVersion": "0.3.1", "name": "multus-cni-network", "type": name, "capabilities": {"portMappings": true},
+        });
+        merge(&mut config, &of_plugin);
+        if config.get("delegates").is_some() {
+            config["delegates"] = json!([networks(&fixture)[0].2]);
+        }
+        fixture.node.install(name, &fixture.program());
+        let program = format!("/opt/cni/bin/{name}");
+        let call = PluginCall::new(program.as_ref(), "DEL", &config.to_string()).container(&pod.id, &pod.netns, "eth0");
+        call.run(&fixture.node).expect_success("DEL");
+        assert_eq!(fixture.recorded_calls(), ["DEL clu0", "DEL net1", "DEL eth0"], "{name}");
+        assert_eq!(cached(&fixture, &pod, CACHE), Vec::<String>::new());
+        fixture.assert_clean();
+    }
 }
 
 #[test]

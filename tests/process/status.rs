@@ -237,3 +237,18 @@ fn a_configuration_below_1_1_0_has_no_status() {
     config["cniVersion"] = json!("1.0.0");
     assert_error(&fixture.node_call("STATUS", &config), 1, &["1.1.0", "1.0.0"]);
 }
+
+#[test]
+fn any_number_of_large_definitions_is_no_failure_of_the_node() {
+    let fixture = Fixture::start();
+    let mut config = fixture.chained();
+    config["statusStrict"] = json!(true);
+    for number in 0..10 {
+        fixture.define_stub(&format!("large-{number}"), &json!({"filling": "a".repeat(900_000)}));
+    }
+    fixture.node_call("STATUS", &config).expect_success("STATUS");
+    // One pod cannot have them all.
+    let all: Vec<String> = (0..10).map(|number| format!("large-{number}")).collect();
+    let pod = fixture.pod("osd", Some(&all.join(",")));
+    fixture.refused_add("all of them", &fixture.chained(), &pod, 7, &["one too many", "8388608"]);
+}

@@ -101,7 +101,7 @@ fn a_device_is_never_granted_on_the_pods_word() {
     for isolation in [false, true] {
         let mut config = fixture.chained();
         config["namespaceIsolation"] = json!(isolation);
-        let words = ["rook-ceph/public", "deviceID \"0000:3b:02.1\"", "leave the key out"];
+        let words = ["rook-ceph/public", "deviceID \"0000:3b:02.1\"", "no annotation", "leave the key out"];
         fixture.refused_add("a device", &config, &fixture.pod("osd", Some(&device)), 7, &words);
         let spelled = device.replace("deviceID", "DeviceId");
         fixture.refused_add("spelled", &config, &fixture.pod("osd", Some(&spelled)), 7, &words);

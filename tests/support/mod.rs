@@ -1,6 +1,6 @@
 //! What the tests that need a kernel stand on: throw-away nodes, the switches between them, and calls of CNI plugins.
 //!
-//! - [`Node`]: a network and a mount namespace of its own, with private and empty /var/lib/cni, /var/lib/rooknet,
+//! - [`Node`]: a network and a mount namespace of its own, with private and empty /var/lib/cni, /var/lib/rooknet, /var/lib/kubelet,
 //!   /etc/cni, /opt/cni/bin and /run; see `test-netns/node-init.sh`.
 //! - [`Switch`]: a bridge in a network namespace of its own that joins nodes, as a storage network does.
 //! - [`Namespace`]: a network namespace on a node (a pod's, or the node's own) and what can be asked of it.

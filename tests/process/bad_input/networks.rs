@@ -53,9 +53,6 @@ fn a_definition_is_an_object_of_its_kind_with_texts_where_they_belong() {
         *changed.pointer_mut(pointer).unwrap() = value;
         rows.push((pointer, changed.to_string(), 7, words));
     }
-    let mut device = definition(&json!({"config": "{}"}));
-    device["metadata"]["annotations"] = json!({"k8s.v1.cni.cncf.io/resourceName": "intel.com/sriov"});
-    rows.push(("device", device.to_string(), 7, &["resource \"intel.com/sriov\"", "does not ask the kubelet"]));
     refuse(&rows);
 }
 
@@ -127,7 +124,13 @@ fn a_network_that_is_nowhere_is_named_with_where_was_looked() {
     fixture.refused_add("nowhere", &fixture.chained(), &pod, 7, &words);
     let mut without = fixture.chained();
     without.as_object_mut().unwrap().remove("networksDir");
-    fixture.refused_add("no networksDir", &without, &pod, 7, &["rook-ceph/first", "\"networksDir\" is not set"]);
+    fixture.refused_add(
+        "no networksDir",
+        &without,
+        &pod,
+        7,
+        &["rook-ceph/first", "\"networksDir\" and \"kubeconfig\" is set"],
+    );
 }
 
 #[test]

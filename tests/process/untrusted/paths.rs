@@ -194,9 +194,19 @@ fn a_pods_namespace_never_leaves_the_directory_of_definitions() {
     for namespace in ["../secret", ".", "..", "/etc/cni/rooknet/secret", "Rook", "a b"] {
         let arguments = format!("IgnoreUnknown=1;K8S_POD_NAMESPACE={namespace};K8S_POD_NAME=osd");
         let call = fixture.call("ADD", &fixture.chained(), &pod).env("CNI_ARGS", arguments);
-        fixture.refused(namespace, &call, 7, &["element 1 (public)", "namespace"]);
+        fixture.refused(namespace, &call, 4, &["CNI_ARGS", "K8S_POD_NAMESPACE"]);
     }
     assert_eq!(fixture.recorded_calls(), Vec::<String>::new());
+}
+
+#[test]
+fn a_pod_without_a_namespace_is_refused_rather_than_attached_to_nothing() {
+    let fixture = Fixture::start();
+    let pod = fixture.pod("osd", None);
+    for arguments in ["K8S_POD_NAME=osd", "K8S_POD_NAME=osd;K8S_POD_NAMESPACE="] {
+        let call = fixture.call("ADD", &fixture.chained(), &pod).env("CNI_ARGS", arguments);
+        fixture.refused(arguments, &call, 4, &["K8S_POD_NAME=osd and no K8S_POD_NAMESPACE"]);
+    }
 }
 
 #[test]
