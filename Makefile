@@ -1,11 +1,12 @@
-# The work is in test-netns/*.sh, each of which says at its top what it does; this is the list of what one can ask for.
+# The work is in test-netns/*.sh and test-kube/*.sh, each of which says at its top what it does; this is the list of what
+# one can ask for.
 
 DESTDIR ?=
 CNI_BIN ?= /opt/cni/bin
 SKIP_VM ?=
-RINGS := checks unit process netns $(if $(filter 1,$(SKIP_VM)),,vm)
+RINGS := checks unit process netns kube $(if $(filter 1,$(SKIP_VM)),,vm)
 
-.PHONY: help build install tools demo test test-unit test-process test-netns test-vm fuzz measure clean
+.PHONY: help build install tools demo test test-unit test-process test-netns test-kube test-vm fuzz measure measure-kube clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -35,6 +36,9 @@ test-process: ## Run ring 2: the real binary with stub plugins and injected faul
 test-netns: ## Run ring 3: reference plugins, real interfaces and traffic (root)
 	@./test-netns/rings.sh netns
 
+test-kube: ## Run ring 4: a real Kubernetes API server, built once on a machine (root)
+	@./test-netns/rings.sh kube
+
 test-vm: ## Run the ipvlan and vlan tests in a virtual machine with Debian's kernel (root)
 	@./test-netns/rings.sh vm
 
@@ -43,6 +47,9 @@ fuzz: ## Run each fuzz target for FUZZ_SECONDS (60)
 
 measure: build ## Measure ADD and DEL of the demo's OSD with hyperfine (root)
 	@ROOKNET=target/dist/rooknet ./test-netns/measure.sh
+
+measure-kube: build ## Measure what the API server costs an ADD: medians, their ratio, memory (root)
+	@ROOKNET=target/dist/rooknet ./test-kube/measure.sh
 
 clean: ## Remove what was built; the tools' cache stays
 	cargo clean

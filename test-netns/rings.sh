@@ -7,6 +7,7 @@
 #   unit     ring 1: the library's own tests, and test programs that need no kernel
 #   process  ring 2: the real binary with stub plugins, and faults
 #   netns    ring 3: cnitool, the reference plugins, real interfaces and traffic
+#   kube     ring 4: a real Kubernetes API server, its rights and its faults
 #   vm       the part of ring 3 that needs another kernel
 set -euo pipefail
 source "$(dirname "$0")/machine.sh"
@@ -37,7 +38,7 @@ ring_checks() {
 ring_unit() {
     local targets name
     mapfile -t targets < <(cargo metadata --locked --no-deps --format-version 1 |
-        jq --raw-output '.packages[].targets[] | select(.kind == ["test"]) | .name' | grep -vxE 'process|netns')
+        jq --raw-output '.packages[].targets[] | select(.kind == ["test"]) | .name' | grep -vxE 'process|netns|kube')
     local selected=(--lib --bins)
     for name in "${targets[@]}"; do
         selected+=(--test "$name")
@@ -56,6 +57,10 @@ ring_netns() {
     "${cargo_test[@]}" --test netns -- "${netns_options[@]}"
 }
 
+ring_kube() {
+    "${cargo_test[@]}" --test kube -- "${netns_options[@]}"
+}
+
 # What the tests start again and again.
 programs=(dirname flock ip ls mkdir mount nsenter ping readlink sh sha512sum unshare)
 
@@ -71,13 +76,23 @@ ring_vm() {
 
 for ring in "$@"; do
     case $ring in
-    process | netns | vm)
+    process | netns | kube | vm)
         [[ $EUID -eq 0 ]] || fail "the ring $ring makes network namespaces: run it as root"
         ROOKNET_CNI_TOOLS=${ROOKNET_CNI_TOOLS:-$(./test-netns/tools.sh)}
         export ROOKNET_CNI_TOOLS
+        if [[ $ring == process ]]; then
+            ROOKNET_CONTROL_PLANE=${ROOKNET_CONTROL_PLANE:-$(./test-kube/control-plane.sh)}
+            export ROOKNET_CONTROL_PLANE
+        fi
         ;;
     checks | unit) ;;
     *) fail "there is no ring $ring" ;;
+    esac
+    case $ring in
+    process | kube)
+        ROOKNET_CONTROL_PLANE=${ROOKNET_CONTROL_PLANE:-$(./test-kube/control-plane.sh)}
+        export ROOKNET_CONTROL_PLANE
+        ;;
     esac
 done
 
