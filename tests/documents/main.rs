@@ -12,5 +12,6 @@
 
 mod examples;
 mod links;
+mod messages;
 mod reader;
 mod tables;
