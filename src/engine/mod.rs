@@ -24,6 +24,7 @@ mod readiness;
 mod report;
 pub mod settings;
 mod status;
+mod traces;
 mod undo;
 
 use std::ffi::OsString;

@@ -12,6 +12,7 @@ use super::devices;
 use super::failures::{Failures, sentence};
 use super::identity::live_netns;
 use super::netns::{PodNetns, path_or_empty};
+use super::traces;
 use crate::cni::network::Network;
 use crate::cni::result::CniResult;
 use crate::cni::{Error, Object};
@@ -112,10 +113,11 @@ impl Undo<'_> {
             log::warn!(interface = attachment.ifname.as_str(); "the name that the pod took from it cannot be restored: {error}");
         }
         let detached = self.delegate(network, subject, result.as_ref()).await;
-        let Some(live) = live else { return Ok(detached?) };
-        match detached {
-            Ok(()) => remove_left_link(live.netlink()?, attachment, network).await,
-            Err(failure) if !failure.is_interruption() && takes_away_own_link(live, attachment, network).await? => {
+        match (detached, live) {
+            (Ok(()), Some(live)) => remove_left_link(live.netlink()?, attachment, network).await,
+            (Ok(()), None) => Ok(()),
+            (Err(failure), _) if failure.is_interruption() => Err(failure.into()),
+            (Err(failure), Some(live)) if takes_away_own_link(live, attachment, network).await? => {
                 log::warn!(
                     network = attachment.network.as_str(), interface = attachment.ifname.as_str();
                     "the plugin's DEL fails on what the pod made of the interface, which rooknet has deleted: \
@@ -123,7 +125,18 @@ impl Undo<'_> {
                 );
                 Ok(self.delegate(network, Subject { netns: "", ..subject }, result.as_ref()).await?)
             }
-            Err(failure) => Err(failure.into()),
+            (Err(failure), live)
+                if attachment.result.is_none()
+                    && traces::are_none(network, container_id, &attachment.ifname, live).await? =>
+            {
+                log::warn!(
+                    network = attachment.network.as_str(), interface = attachment.ifname.as_str();
+                    "the plugin's ADD did not succeed, its DEL fails too, and there is neither an interface nor an \
+                     address of it: nothing is to be detached: {failure}"
+                );
+                Ok(())
+            }
+            (Err(failure), _) => Err(failure.into()),
         }
     }
 

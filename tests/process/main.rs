@@ -45,5 +45,6 @@ mod retries;
 mod signals;
 mod standard;
 mod status;
+mod undeletable;
 mod untrusted;
 mod versions;
