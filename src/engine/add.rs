@@ -100,8 +100,8 @@ async fn attach_networks(add: &Add<'_>, report: &Report<'_>) -> Result<String> {
     let mut journal = open_journal(add, &plan, report.pod).await?;
     let mut progress = Progress::default();
     let attached = async {
-        attach_all(add, &plan, &mut journal, &mut progress).await?;
-        let results = settle_results(call, primary, &mut journal, &progress.moved)?;
+        let attached = attach_all(add, &plan, &mut journal, &mut progress).await?;
+        let results = settle_results(primary, attached, &mut journal, &progress.moved)?;
         let text = answer(call, &results.default)?;
         report_attached(call, report, &plan, &results).await?;
         fault::point("add.reported");
@@ -210,8 +210,14 @@ async fn open_journal(add: &Add<'_>, plan: &Plan, pod: &Pod) -> Result<Journal> 
     Ok(journal)
 }
 
-/// Attaches in order, then puts the default routes where the selection wants them.
-async fn attach_all(add: &Add<'_>, plan: &Plan, journal: &mut Journal, progress: &mut Progress) -> Result<()> {
+/// Attaches in order, then puts the default routes where the selection wants them. Gives the attachments' results.
+async fn attach_all(
+    add: &Add<'_>,
+    plan: &Plan,
+    journal: &mut Journal,
+    progress: &mut Progress,
+) -> Result<Vec<CniResult>> {
+    let mut results = Vec::with_capacity(plan.attachments.len());
     let netlink = add.netns.netlink()?;
     let group = interface_group(&journal.key());
     for (attachment, entry) in plan.attachments.iter().zip(&mut journal.attachments) {
@@ -222,6 +228,7 @@ async fn attach_all(add: &Add<'_>, plan: &Plan, journal: &mut Journal, progress:
         let result = attach_one(add, attachment).await?;
         entry.link = claim_link(netlink, attachment, group).await?;
         entry.result = Some(result.to_raw()?);
+        results.push(result);
         fault::point("add.attached");
         log::info!(
             network = attachment.display.as_str(), interface = attachment.ifname.as_str();
@@ -236,7 +243,8 @@ async fn attach_all(add: &Add<'_>, plan: &Plan, journal: &mut Journal, progress:
         .collect();
     default_route::move_to(netlink, &owners, &mut progress.moved).await?;
     fault::point("add.routed");
-    interrupted(add.deadline)
+    interrupted(add.deadline)?;
+    Ok(results)
 }
 
 async fn attach_one(&Add { call, lock, deadline, .. }: &Add<'_>, attachment: &Attachment) -> Result<CniResult> {
@@ -292,20 +300,16 @@ struct Results {
 /// The results as they are now: a default route that has gone elsewhere is in none of them. The journal gets the same,
 /// because a CHECK will be held against it.
 fn settle_results(
-    call: &Call,
     primary: Option<CniResult>,
+    mut attachments: Vec<CniResult>,
     journal: &mut Journal,
     &Moved { ipv4, ipv6, .. }: &Moved,
 ) -> Result<Results> {
-    let mut attachments = Vec::with_capacity(journal.attachments.len());
-    for entry in &mut journal.attachments {
-        let raw = entry.result.as_ref().map_or("", |raw| raw.get());
-        let mut result = CniResult::parse("a delegate's result", raw, call.config.version)?;
-        if ipv4 || ipv6 {
-            result = result.without_default_routes(ipv4, ipv6)?;
+    if ipv4 || ipv6 {
+        for (entry, result) in journal.attachments.iter_mut().zip(&mut attachments) {
+            *result = result.without_default_routes(ipv4, ipv6)?;
             entry.result = Some(result.to_raw()?);
         }
-        attachments.push(result);
     }
     let default = match primary {
         Some(primary) => primary.without_default_routes(ipv4, ipv6)?,

@@ -56,7 +56,7 @@ pub(super) async fn settle(needs: &[Need], pod: &Pod, deadline: &Deadline) -> Re
         }
     }
     let Some(first) = needs.iter().find(|need| need.resource.is_some()) else { return Ok(vec![None; needs.len()]) };
-    if pod.name.is_empty() || pod.namespace.is_empty() {
+    if !pod.is_named() {
         return Err(Error::config(format!(
             "network {} needs a device of the resource {}, and the runtime names no pod (CNI_ARGS has no \
              K8S_POD_NAMESPACE and K8S_POD_NAME): only a pod of the kubelet has devices",

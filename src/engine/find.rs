@@ -204,12 +204,14 @@ impl<'a> Sources<'a> {
     /// # Errors
     /// As [`Self::reference_on_node`].
     pub(super) async fn default_networks_on_node(&self, default: &DefaultNetwork) -> Result<Option<Vec<FoundNetwork>>> {
-        if let DefaultNetwork::ClusterNetwork(reference) = default
-            && self.reference_on_node(reference).await.context("key \"clusterNetwork\"")?.is_none()
-        {
-            return Ok(None);
+        match default {
+            DefaultNetwork::ClusterNetwork(reference) => {
+                let found = self.reference_on_node(reference).await.context("key \"clusterNetwork\"")?;
+                self.check_auxiliary_chain(Path::new(reference))?;
+                Ok(found.map(|found| vec![found]))
+            }
+            DefaultNetwork::Delegates(list) => inline_networks(list).map(Some),
         }
-        self.default_networks(default).await.map(Some)
     }
 
     /// Multus runs the plugins of `<directory of clusterNetwork>/<auxiliaryCNIChainName>/*.conf` for every pod. rooknet
@@ -237,18 +239,7 @@ impl<'a> Sources<'a> {
     /// # Errors
     /// Code 7 when none of them has it, saying where was looked.
     pub(super) async fn reference(&self, reference: &str) -> Result<FoundNetwork> {
-        if let Some(found) = self.look_up(reference).await? {
-            return Ok(found);
-        }
-        let (namespace, name) = self.split(reference);
-        let (namespace, name) = (text::shortened(namespace), text::shortened(name));
-        Err(Error::config(format!(
-            "network {} does not exist: looked for {namespace}/{name} {}, and for that name in confDir {}",
-            text::quoted(reference),
-            self.definitions.described(),
-            printable_path(&self.settings.conf_dir)
-        ))
-        .into())
+        self.look_up(reference).await?.ok_or_else(|| self.is_nowhere(reference).into())
     }
 
     /// The same from what lies on the node alone; `None` when only the API server may know it.
@@ -256,11 +247,22 @@ impl<'a> Sources<'a> {
     /// # Errors
     /// As [`Self::reference`], where no API server is configured.
     pub(super) async fn reference_on_node(&self, reference: &str) -> Result<Option<FoundNetwork>> {
-        match self.look_up(reference).await? {
-            None if self.settings.kubeconfig.is_some() => Ok(None),
-            None => self.reference(reference).await.map(Some),
-            found => Ok(found),
+        let found = self.look_up(reference).await?;
+        if found.is_none() && self.settings.kubeconfig.is_none() {
+            return Err(self.is_nowhere(reference).into());
         }
+        Ok(found)
+    }
+
+    fn is_nowhere(&self, reference: &str) -> Error {
+        let (namespace, name) = self.split(reference);
+        let (namespace, name) = (text::shortened(namespace), text::shortened(name));
+        Error::config(format!(
+            "network {} does not exist: looked for {namespace}/{name} {}, and for that name in confDir {}",
+            text::quoted(reference),
+            self.definitions.described(),
+            printable_path(&self.settings.conf_dir)
+        ))
     }
 
     async fn look_up(&self, reference: &str) -> Result<Option<FoundNetwork>> {

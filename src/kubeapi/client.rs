@@ -1,11 +1,9 @@
 //! Requests and their answers, over one connection that is opened when it is first needed.
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep};
 
 use super::connect::{Bounds, Target};
@@ -97,7 +95,7 @@ impl Client {
     /// Every variant of [`Error`].
     pub async fn request(&self, request: &Request<'_>) -> Result<Answer, Error> {
         let mut progress = Progress { backoff: Backoff::new(), tries: 0, last: None };
-        match within(request.deadline, self.until_answered(request, &mut progress)).await {
+        match request.deadline.within(self.until_answered(request, &mut progress)).await {
             Ok(result) => result.map_err(|failure| self.error(request, failure, progress.tries)),
             Err(cause) => Err(self.interrupted(request, cause, &progress)),
         }
@@ -245,17 +243,6 @@ fn past_deadline(failure: Failure, wait: Duration, deadline: &Deadline) -> Resul
             Err(Failure::Status(refusal))
         }
         other => Ok(other),
-    }
-}
-
-/// The outcome of `work`, unless the deadline comes before it.
-async fn within<T>(deadline: &Deadline, work: impl Future<Output = T>) -> Result<T, Reason> {
-    if let Some(cause) = deadline.passed() {
-        return Err(cause);
-    }
-    match select(pin!(work), pin!(deadline.wait())).await {
-        Either::Left((outcome, _)) => Ok(outcome),
-        Either::Right((cause, _)) => Err(cause),
     }
 }
 

@@ -10,11 +10,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use futures_util::future::{Either, select};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
@@ -149,13 +147,13 @@ impl Error {
 /// Every [`Cause`]: a pod that is not listed is one too, since its devices are unknown and not none.
 pub async fn devices(socket: &Path, namespace: &str, pod: &str, deadline: &Deadline) -> Result<Devices, Error> {
     let allowed = PATIENCE.min(deadline.remaining());
-    let part = deadline.at_most(PATIENCE);
-    let answer = match select(pin!(list(socket)), pin!(part.wait())).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right((Reason::Deadline, _)) => Err(Cause::Late(allowed)),
-        Either::Right((Reason::Signal, _)) => Err(Cause::Signal),
-    };
-    answer.and_then(|message| devices_of(&message, namespace, pod)).map_err(|cause| Error {
+    let listed = deadline.at_most(PATIENCE).within(list(socket)).await.unwrap_or_else(|reason| {
+        Err(match reason {
+            Reason::Deadline => Cause::Late(allowed),
+            Reason::Signal => Cause::Signal,
+        })
+    });
+    listed.and_then(|message| devices_of(&message, namespace, pod)).map_err(|cause| Error {
         pod: format!("{namespace}/{pod}"),
         socket: socket.to_owned(),
         cause,

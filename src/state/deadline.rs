@@ -3,9 +3,11 @@
 //! Every wait of the plugin (for a lock, a delegate, readiness) has the same end, so it is one value that is passed
 //! down. A rollback has an end of its own that signals do not bring forward: what was begun is undone.
 
+use std::pin::pin;
 use std::time::Duration;
 use std::{fmt, io};
 
+use futures_util::future::{Either, select};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -94,6 +96,20 @@ impl Deadline {
         // The time is up; or nobody watches the signals any more, and only the time is left.
         sleep_until(self.at).await;
         Reason::Deadline
+    }
+
+    /// The outcome of `work`, which is dropped where it stands when the deadline passes before it is done.
+    ///
+    /// # Errors
+    /// Why `work` had to end.
+    pub async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Reason> {
+        if let Some(reason) = self.passed() {
+            return Err(reason);
+        }
+        match select(pin!(work), pin!(self.wait())).await {
+            Either::Left((outcome, _)) => Ok(outcome),
+            Either::Right((reason, _)) => Err(reason),
+        }
     }
 
     fn is_signalled(&self) -> bool {
