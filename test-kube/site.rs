@@ -2,14 +2,6 @@
 //!
 //! The node, the stub plugin's records and what must be left of them are those of the process tests' fixture; here the
 //! pods and their networks are objects in the API server, in a Kubernetes namespace of the site's own.
-#![allow(dead_code, reason = "each of the test programs that include this uses a part of it")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot prepare its surroundings must fail at once, with the place"
-)]
 
 use std::fmt::Write as _;
 

@@ -24,7 +24,6 @@ pub(crate) struct Kubeconfig {
     server: String,
     authority: String,
     credential: Credential,
-    cluster_lines: String,
 }
 
 impl Kubeconfig {
@@ -34,7 +33,6 @@ impl Kubeconfig {
             server: server.to_owned(),
             authority: cluster.authority().pem(),
             credential: Credential::Token(ADMIN.to_owned()),
-            cluster_lines: String::new(),
         }
     }
 
@@ -47,16 +45,11 @@ impl Kubeconfig {
     pub(crate) fn authority(self, pem: &str) -> Self {
         Self { authority: pem.to_owned(), ..self }
     }
-
-    /// The same with one more key of the cluster: `tls-server-name`, for example.
-    pub(crate) fn cluster_key(self, key: &str, value: &str) -> Self {
-        Self { cluster_lines: format!("{}    {key}: {value}\n", self.cluster_lines), ..self }
-    }
 }
 
 impl fmt::Display for Kubeconfig {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { server, authority, credential, cluster_lines } = self;
+        let Self { server, authority, credential } = self;
         let authority = STANDARD.encode(authority);
         let user = match credential {
             Credential::Token(token) => format!("    token: {token}\n"),
@@ -70,7 +63,7 @@ impl fmt::Display for Kubeconfig {
         write!(
             formatter,
             "apiVersion: v1\nkind: Config\nclusters:\n- cluster:\n    certificate-authority-data: {authority}\n    \
-             server: {server}\n{cluster_lines}  name: test\ncontexts:\n- context:\n    cluster: test\n    user: \
+             server: {server}\n  name: test\ncontexts:\n- context:\n    cluster: test\n    user: \
              rooknet\n  name: test\ncurrent-context: test\npreferences: {{}}\nusers:\n- name: rooknet\n  user:\n{user}"
         )
     }

@@ -7,16 +7,6 @@
 //!
 //! The control plane runs on a [`Node`], so that it ends with the test process, however that ends. Nodes of tests are
 //! joined to it by [`Cluster::join`] and reach it at [`ADDRESS`] and [`ADDRESS6`].
-#![allow(dead_code, unused_imports, reason = "each of the test programs that include this uses a part of it")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::string_slice,
-    reason = "a test that cannot prepare its surroundings must fail at once, with the place"
-)]
 
 mod audit;
 mod certificates;
@@ -35,9 +25,8 @@ use std::{env, fs};
 
 use crate::support::{Node, Outcome, Switch, run};
 
-pub(crate) use audit::Request;
 pub(crate) use certificates::{Authority, Certificate};
-pub(crate) use client::{Answer, Caller, MERGE_PATCH, enter, in_netns, trusting};
+pub(crate) use client::{Answer, Caller, MERGE_PATCH, enter, trusting};
 pub(crate) use kubeconfig::{Credential, Kubeconfig};
 pub(crate) use objects::pod_path;
 pub(crate) use rights::Account;
@@ -132,11 +121,6 @@ impl Cluster {
         server.wait_until_ready();
         self.wait_until_rights_hold(&server);
         server
-    }
-
-    /// The control plane's node.
-    pub(crate) fn node(&self) -> &Node {
-        &self.node
     }
 
     /// The authority that signed the servers' certificate, and signs other ones.

@@ -4,12 +4,26 @@ use serde_json::json;
 
 use super::without::configurations;
 use super::{Case, LATER, PATIENCE, SHORT, at_gate, both_fail, define_held, hurried, modes, side_by_side, with};
+use crate::cluster::ApiServer;
 use crate::proxy::{Gate, Passage};
 use crate::site::Site;
 use crate::support::wait_until;
 
 /// rooknet's log on the node.
 const LOG: &str = "/var/log/rooknet/rooknet.log";
+
+/// Kills the server while the ADD of the network `network` has not sent its PATCH yet, and waits until that has found
+/// nobody.
+fn kill_before_the_patch(site: &Site, server: &ApiServer, network: &str) {
+    let held = at_gate(site, network);
+    server.kill();
+    site.node().write(LOG, "");
+    drop(held);
+    wait_until("a PATCH that finds no server", PATIENCE, || {
+        let log = site.node().read(LOG).unwrap_or_default();
+        String::from_utf8_lossy(&log).lines().any(|line| line.contains("PATCH") && line.contains("tried again"))
+    });
+}
 
 /// Multus 1461, 855: the API server is killed and started again between the GET and the PATCH. Another server on the
 /// same etcd, so that the other tests keep theirs; before it something that goes by its readiness, as load balancers do.
@@ -25,14 +39,7 @@ fn an_api_server_that_is_killed_and_started_again_during_an_add_is_waited_for() 
         let config = with(config, &json!({"logFile": LOG}));
         let pod = site.pod(mode, Some(mode));
         let add = Case::add("API server killed and started again", &site, &config, &pod);
-        let held = at_gate(&site, mode);
-        server.kill();
-        site.node().write(LOG, "");
-        drop(held);
-        wait_until("a PATCH that finds no server", PATIENCE, || {
-            let log = site.node().read(LOG).unwrap_or_default();
-            String::from_utf8_lossy(&log).lines().any(|line| line.contains("PATCH") && line.contains("tried again"))
-        });
+        kill_before_the_patch(&site, &server, mode);
         gate.set(Passage::Refused);
         server.start_again();
         server.wait_until_ready();
@@ -62,14 +69,7 @@ fn an_api_server_that_starts_during_an_add_may_refuse_until_it_knows_the_roles()
         let config = with(config, &json!({"logFile": LOG}));
         let pod = site.pod(mode, Some(mode));
         let add = Case::add("API server killed and started again, direct", &site, &config, &pod);
-        let held = at_gate(&site, mode);
-        server.kill();
-        site.node().write(LOG, "");
-        drop(held);
-        wait_until("a PATCH that finds no server", PATIENCE, || {
-            let log = site.node().read(LOG).unwrap_or_default();
-            String::from_utf8_lossy(&log).lines().any(|line| line.contains("PATCH") && line.contains("tried again"))
-        });
+        kill_before_the_patch(&site, &server, mode);
         server.start_again();
         add.succeeds(&[mode]);
         server.wait_until_ready();

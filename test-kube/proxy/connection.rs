@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,8 +40,6 @@ pub(crate) struct Exchange {
     pub(crate) authorization: String,
     /// The header Content-Type, empty without.
     pub(crate) content_type: String,
-    /// The header User-Agent, empty without.
-    pub(crate) user_agent: String,
     /// The body as text.
     pub(crate) body: String,
     /// Whether it came by HTTP/2.
@@ -134,7 +132,6 @@ impl Connection {
             path: path.clone(),
             authorization: header("authorization"),
             content_type: header("content-type"),
-            user_agent: header("user-agent"),
             body: String::from_utf8_lossy(&body).into_owned(),
             is_http2,
             connection: self.number,

@@ -3,15 +3,6 @@
 //! It runs in the test's process, on a thread whose sockets are in the node's network namespace. Everything that no
 //! [`Rule`] speaks of goes to the real server and back unchanged, so that a test sees one fault and not a fake server.
 //! It records every request, also those that never reached the server. [`Gate`] does the same for bare TCP.
-#![allow(dead_code, unused_imports, reason = "each of the test programs that include this uses a part of it")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that cannot prepare its surroundings must fail at once, with the place"
-)]
 
 mod body;
 mod connection;

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, Refusal, assert_error};
+use crate::faults::assert_killed;
+use crate::fixture::{Fixture, Pod, Refusal, assert_error};
 
 /// A node with a master for macvlans.
 fn start() -> Fixture {
@@ -21,6 +22,15 @@ fn unreadable(ipam: &Value) -> Value {
 
 fn host_local() -> Value {
     json!({"type": "host-local", "ranges": [[{"subnet": "192.168.10.0/24"}]]})
+}
+
+/// A pod whose ADD was killed before the plugin was asked: there is its journal and nothing else.
+fn killed_pod<'a>(fixture: &'a Fixture, config: &Value) -> Pod<'a> {
+    fixture.define("rook-ceph", "broken", &unreadable(&host_local()));
+    let pod = fixture.pod("osd", Some("broken"));
+    let point = "kill:add.attach";
+    assert_killed(&fixture.call("ADD", config, &pod).env("ROOKNET_FAULT", point).run(&fixture.node), point);
+    pod
 }
 
 #[test]
@@ -42,10 +52,7 @@ fn a_configuration_that_its_plugin_can_never_read_leaves_no_journal() {
 fn the_journal_of_a_killed_add_of_such_a_network_goes_with_its_del() {
     let fixture = start();
     let config = fixture.chained();
-    fixture.define("rook-ceph", "broken", &unreadable(&host_local()));
-    let pod = fixture.pod("osd", Some("broken"));
-    let killed = fixture.call("ADD", &config, &pod).env("ROOKNET_FAULT", "kill:add.attach").run(&fixture.node);
-    assert!(!killed.success());
+    let pod = killed_pod(&fixture, &config);
     assert_eq!(fixture.node.journals().len(), 1);
     fixture.del(&config, &pod);
     fixture.assert_clean();
@@ -85,10 +92,7 @@ fn what_is_left_or_may_be_left_out_of_sight_keeps_the_journal() {
 fn an_interface_or_an_address_of_it_keeps_the_journal() {
     let fixture = start();
     let config = fixture.chained();
-    fixture.define("rook-ceph", "broken", &unreadable(&host_local()));
-    let pod = fixture.pod("osd", Some("broken"));
-    let killed = fixture.call("ADD", &config, &pod).env("ROOKNET_FAULT", "kill:add.attach").run(&fixture.node);
-    assert!(!killed.success());
+    let pod = killed_pod(&fixture, &config);
     let lease = "/var/lib/cni/networks/broken/192.168.10.7";
     fixture.node.write(lease, format!("{}\r\nnet1", pod.id));
     assert!(!fixture.run("DEL", &config, &pod).success(), "an address is left");
