@@ -203,20 +203,35 @@ impl Netlink {
     /// As [`Self::links`].
     pub async fn addresses(&self, index: u32) -> Result<Vec<IpNetwork>, Error> {
         let object = format!("the addresses of the link with ifindex {index}");
-        let question = Question { operation: "list", object: &object };
-        let mut message = AddressMessage::default();
-        message.header.index = index;
-        let answers = match self.socket.list(question, RouteNetlinkMessage::GetAddress(message)).await {
-            Ok(answers) => answers,
+        let mut addresses = match self.listed_addresses(&object, index).await {
+            Ok(addresses) => addresses,
             Err(error) if error.errno() == Some(libc::ENODEV) => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
+        addresses.retain(|(of, _)| *of == index);
+        Ok(addresses.into_iter().map(|(_, address)| address).collect())
+    }
+
+    /// The addresses of all links of the netns, each with its link's ifindex: one reading, however many links there are.
+    ///
+    /// # Errors
+    /// As [`Self::links`].
+    pub async fn all_addresses(&self) -> Result<Vec<(u32, IpNetwork)>, Error> {
+        self.listed_addresses("all addresses", 0).await
+    }
+
+    /// The kernel's list, which may hold more than the link that was asked for; 0 asks for all.
+    async fn listed_addresses(&self, object: &str, index: u32) -> Result<Vec<(u32, IpNetwork)>, Error> {
+        let question = Question { operation: "list", object };
+        let mut message = AddressMessage::default();
+        message.header.index = index;
+        let answers = self.socket.list(question, RouteNetlinkMessage::GetAddress(message)).await?;
         let mut addresses = Vec::new();
         for answer in &answers {
             let header = AddressHeader::parse(answer).map_err(|error| question.not_understood(error))?;
-            let of_ip = matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6);
-            if header.index == index && of_ip {
-                addresses.push(parse_address(&header, answer).ok_or_else(|| question.not_understood("an address"))?);
+            if matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6) {
+                let address = parse_address(&header, answer).ok_or_else(|| question.not_understood("an address"))?;
+                addresses.push((header.index, address));
             }
         }
         Ok(addresses)

@@ -139,6 +139,12 @@ fn addresses_are_those_of_one_link_and_of_both_families() {
         found.sort();
         assert_eq!(found, addresses(&["10.1.0.2/24", "10.1.0.3/24", "10.9.0.1/32", "fd00:1::2/64"]));
         assert!(netlink.addresses(4711).await.unwrap().is_empty());
+
+        let (net1, peer1) = (index_of(&netlink, "net1").await, index_of(&netlink, "peer1").await);
+        let all = netlink.all_addresses().await.unwrap();
+        for (index, address) in [(net1, "10.1.0.2/24"), (net1, "fd00:1::2/64"), (peer1, "10.2.0.1/24")] {
+            assert!(all.contains(&(index, address.parse().unwrap())), "{address} in {all:?}");
+        }
     });
 }
 
