@@ -327,7 +327,7 @@ fn in_words_of_json(reason: &str) -> String {
 ///
 /// # Errors
 /// The parser's, when the value is not a list or too long.
-pub(super) fn elements(value: &RawValue, most: usize) -> Result<Vec<Box<RawValue>>, serde_json::Error> {
+pub fn elements(value: &RawValue, most: usize) -> Result<Vec<Box<RawValue>>, serde_json::Error> {
     serde_json::Deserializer::from_str(value.get()).deserialize_seq(Elements { most })
 }
 

@@ -201,6 +201,21 @@ impl Plugin {
         Ok(())
     }
 
+    /// Declares a capability, so that the plugin gets its key of `runtimeConfig`.
+    ///
+    /// # Errors
+    /// Code 7 when `capabilities` is not an object.
+    pub fn declare(&mut self, capability: &str) -> Result<(), Error> {
+        if self.capabilities.iter().any(|declared| declared == capability) {
+            return Ok(());
+        }
+        let mut capabilities = self.object.object("capabilities")?.unwrap_or_default();
+        capabilities.set_value(capability, &true)?;
+        self.object.set("capabilities", capabilities.to_raw()?);
+        self.capabilities = declared_capabilities(&self.object)?;
+        Ok(())
+    }
+
     /// Types of the plugins that this plugin may run in its turn, apart from [`Plugin::ipam_type`]: those under
     /// `delegate`, `delegates` and `plugins`, with their IPAM, and theirs. For a policy: where a key is written twice
     /// or in several letter cases, every value is given, as plugins differ in which they take.

@@ -3,6 +3,7 @@
 //! The object comes from the API server or from a file in `networksDir`; both are the same text. Its configuration is
 //! kept as the text it is: [`crate::cni::network`] parses it.
 
+use super::node_ranges;
 use super::object_names::{LABEL_RULE, SUBDOMAIN_RULE, is_label, is_subdomain};
 use crate::cni::json::{MAX_LEVELS, is_too_deep};
 use crate::cni::text::{quoted, shortened};
@@ -24,7 +25,7 @@ const API_VERSION: &str = "k8s.cni.cncf.io/v1";
 const KIND: &str = "NetworkAttachmentDefinition";
 
 /// What rooknet reads of a NetworkAttachmentDefinition.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Definition {
     /// `metadata.namespace`, an RFC 1123 label; empty when the object does not say (in a file: its directory says it).
     pub namespace: String,
@@ -34,6 +35,8 @@ pub struct Definition {
     pub config: String,
     /// Annotation `k8s.v1.cni.cncf.io/resourceName`.
     pub resource_name: Option<String>,
+    /// Annotation `rooknet.io/node-ranges` as written, also when it is empty: whoever wrote it wants ranges.
+    pub node_ranges: Option<String>,
 }
 
 impl Definition {
@@ -76,6 +79,7 @@ impl Definition {
         }
         let annotations = inner(what, &metadata, "metadata.", "annotations")?;
         let resource_name = string(what, &annotations, "metadata.annotations.", RESOURCE_NAME_ANNOTATION)?;
+        let node_ranges = any_string(what, &annotations, "metadata.annotations.", node_ranges::ANNOTATION)?;
         let config = string(what, &inner(what, &object, "", "spec")?, "spec.", "config")?;
         if config.as_deref().is_some_and(is_too_deep) {
             return Err(Error::config(format!(
@@ -88,6 +92,7 @@ impl Definition {
             name,
             config: config.filter(|config| !config.trim().is_empty()).unwrap_or_default(),
             resource_name,
+            node_ranges,
         })
     }
 }
@@ -109,9 +114,14 @@ fn inner(what: &str, object: &Object, path: &str, key: &str) -> Result<Object, E
 
 /// The text under `key`; absent, `null` and the empty text are `None`.
 fn string(what: &str, object: &Object, path: &str, key: &str) -> Result<Option<String>, Error> {
+    Ok(any_string(what, object, path, key)?.filter(|text| !text.is_empty()))
+}
+
+/// The text under `key`, be it empty; absent and `null` are `None`.
+fn any_string(what: &str, object: &Object, path: &str, key: &str) -> Result<Option<String>, Error> {
     let Some(raw) = object.get(key) else { return Ok(None) };
     match serde_json::from_str::<String>(raw.get()) {
-        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Ok(text) => Ok(Some(text)),
         Err(_) => {
             // The frequent mistake: the configuration itself where its text belongs.
             let hint =
@@ -135,7 +145,8 @@ mod tests {
         let text = r#"{
             "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
             "metadata": {"name": "public", "namespace": "rook-ceph", "labels": {"a": "b"},
-                         "annotations": {"k8s.v1.cni.cncf.io/resourceName": "intel.com/sriov", "other": "x"}},
+                         "annotations": {"k8s.v1.cni.cncf.io/resourceName": "intel.com/sriov", "other": "x",
+                                         "rooknet.io/node-ranges": "{}"}},
             "spec": {"config": "{\"type\": \"macvlan\", \"big\": 18446744073709551616}"}
         }"#;
         let expected = Definition {
@@ -143,6 +154,7 @@ mod tests {
             name: "public".into(),
             config: r#"{"type": "macvlan", "big": 18446744073709551616}"#.into(),
             resource_name: Some("intel.com/sriov".into()),
+            node_ranges: Some("{}".into()),
         };
         assert_eq!(parse(text).unwrap(), expected);
     }
@@ -162,6 +174,15 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_annotation_of_ranges_is_there() {
+        let of = |annotations: &str| {
+            parse(&format!(r#"{{"metadata": {{"annotations": {annotations}}}}}"#)).unwrap().node_ranges
+        };
+        assert_eq!(of(r#"{"rooknet.io/node-ranges": ""}"#).as_deref(), Some(""));
+        assert_eq!((of("{}"), of("null"), of(r#"{"rooknet.io/node-ranges": null}"#)), (None, None, None));
+    }
+
+    #[test]
     fn an_object_of_another_kind_is_refused_naming_key_and_value() {
         for (text, key, value) in [
             (r#"{"kind": "Pod"}"#, "key kind", "\"Pod\""),
@@ -172,6 +193,7 @@ mod tests {
             (r#"{"metadata": {"namespace": "A"}}"#, "key metadata.namespace", "\"A\""),
             (r#"{"metadata": {"annotations": 1}}"#, "key metadata.annotations", "1"),
             (r#"{"metadata": {"annotations": {"k8s.v1.cni.cncf.io/resourceName": 1}}}"#, "resourceName", "1"),
+            (r#"{"metadata": {"annotations": {"rooknet.io/node-ranges": {}}}}"#, "rooknet.io/node-ranges", "{}"),
             (r#"{"spec": "x"}"#, "key spec", "\"x\""),
             (r#"{"spec": {"config": {"type": "macvlan"}}}"#, "key spec.config", "write the configuration as a text"),
             (&format!(r#"{{"spec": {{"config": "{}"}}}}"#, "[".repeat(101)), "key spec.config", "100 levels"),

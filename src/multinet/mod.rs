@@ -5,6 +5,7 @@
 
 pub mod definition;
 pub mod interface_names;
+pub mod node_ranges;
 pub mod object_names;
 pub mod selection;
 pub mod source;

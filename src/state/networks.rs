@@ -126,7 +126,7 @@ fn bare(origin: &str, config: String, namespace: &str, name: &str) -> Result<Def
         // An empty configuration would mean "look in confDir", which is not what an empty file says.
         return Err(Error::decode(format!("{origin} is empty: write a CNI configuration")));
     }
-    Ok(Definition { namespace: namespace.to_owned(), name: name.to_owned(), config, resource_name: None })
+    Ok(Definition { namespace: namespace.to_owned(), name: name.to_owned(), config, ..Definition::default() })
 }
 
 /// Configurations in `confDir`, by the key `name` in them.
