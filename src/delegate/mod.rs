@@ -18,6 +18,8 @@
 //! | `group` | a process group: wait for its leader, kill it, wait for all of it |
 //! | `output` | bounded stdout; stderr to the log, its tail for the error |
 //! | `search` | where executables are, and what to install when they are not |
+//! | `masters` | the node's interfaces that networks build on: by name, or by an address (`masterCIDR`) |
+//! | `ranges` | this node's share of addresses, for host-local |
 //! | `failure` | what can go wrong, typed, and as a CNI error |
 
 mod answer;
@@ -25,7 +27,9 @@ mod chain;
 mod exec;
 mod failure;
 mod group;
+mod masters;
 mod output;
+mod ranges;
 mod search;
 
 use std::ffi::OsString;
@@ -36,7 +40,9 @@ use serde::Serialize;
 pub use chain::{add, check, del, gc, status};
 pub use failure::{Call, Failed, Failure};
 pub use group::Exit;
+pub use masters::{MAX_CIDRS, check as check_masters, resolve as resolve_masters};
 pub use output::{MAX_LOGGED_STDERR, MAX_STDOUT, STDERR_TAIL};
+pub use ranges::give as give_ranges;
 pub use search::{Missing, find_executables};
 
 use crate::cni::Object;

@@ -18,6 +18,7 @@ use super::undo::Undo;
 use crate::cni::network::Network;
 use crate::cni::result::CniResult;
 use crate::delegate;
+use crate::kernel::netlink::Netlink;
 use crate::state;
 use crate::state::deadline::Deadline;
 use crate::state::journal::{Key, Read};
@@ -105,12 +106,26 @@ async fn without_journal(call: &Call, lock: &ContainerLock, deadline: &Deadline)
 async fn default_network(call: &Call, lock: &ContainerLock, deadline: &Deadline) -> Result<()> {
     let settings = Settings::parse(&call.config)?;
     let Some(default) = &settings.default_network else { return Ok(()) };
-    let Some(found) = Sources::on_node(&settings).default_networks_on_node(default).await? else {
+    let Some(mut found) = Sources::on_node(&settings).default_networks_on_node(default).await? else {
         // An ADD journals before it attaches, so there is nothing of ours; and a DEL asks no API server.
         log::info!("nothing to detach: there is no journal, and the default network's definition is not on this node");
         return Ok(());
     };
-    let Some(first) = found.first() else { return Ok(()) };
+    let Some(first) = found.first_mut() else { return Ok(()) };
+    let display = first.display.clone();
+    let about = || format!("default network {display}");
+    // Without them host-local would refuse its configuration, and a plugin look for its master elsewhere.
+    let mut runtime_config = call.config.runtime_config.clone();
+    if first.share.is_some() {
+        // What was asked for does not matter to a release, and an ADD that was refused for it must not fail its DEL.
+        for key in ["ips", "ipRanges"] {
+            runtime_config.remove(key);
+        }
+    }
+    first.take_share(&mut runtime_config).with_context(about)?;
+    if let Err(error) = delegate::resolve_masters(&mut first.network, &Netlink::own()?).await {
+        log::warn!("{}: DEL goes without a master: {}", about(), sentence(&error));
+    }
     let result = call
         .config
         .prev_result
@@ -129,11 +144,9 @@ async fn default_network(call: &Call, lock: &ContainerLock, deadline: &Deadline)
         netns: path_or_empty(netns.as_ref()),
         ifname: &call.environment.ifname,
         args: &args,
-        runtime_config: &call.config.runtime_config,
+        runtime_config: &runtime_config,
     };
-    delegate::del(&first.network, &call.context(subject, lock, deadline), result.as_ref())
-        .await
-        .with_context(|| format!("default network {}", first.display))
+    delegate::del(&first.network, &call.context(subject, lock, deadline), result.as_ref()).await.with_context(about)
 }
 
 /// Tries one journal again whose undoing failed, or whose call was killed, and whose namespace is gone: a runtime

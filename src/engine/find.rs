@@ -12,9 +12,11 @@ use super::policy::Named;
 use super::settings::{DefaultNetwork, Settings};
 use crate::cni::network::Network;
 use crate::cni::text::printable_path;
-use crate::cni::{Error, names, text};
+use crate::cni::{Error, Object, names, text};
+use crate::delegate;
 use crate::kubeapi::ApiNetworks;
 use crate::multinet::definition;
+use crate::multinet::node_ranges::{NodeRanges, NodeShare};
 use crate::multinet::object_names::{is_label, is_subdomain};
 use crate::multinet::source::{Found, NetworkSource, NodeNetworks};
 use crate::state::networks::{self, ConfDir, FileNetworks};
@@ -30,12 +32,27 @@ pub(super) struct FoundNetwork {
     pub(super) named: Named,
     /// The resource of a device plugin from which it takes a device.
     pub(super) resource_name: Option<String>,
+    /// What this node may hand out, where its definition shares addresses among nodes.
+    pub(super) share: Option<NodeShare>,
 }
 
 impl FoundNetwork {
     /// One of the node's own configuration.
     fn of_node(network: Network) -> Self {
-        FoundNetwork { display: network.name.clone(), network, named: Named::Node, resource_name: None }
+        FoundNetwork { display: network.name.clone(), network, named: Named::Node, resource_name: None, share: None }
+    }
+}
+
+impl FoundNetwork {
+    /// Hands the node's share of addresses, if there is one, to the network's host-local.
+    ///
+    /// # Errors
+    /// As [`delegate::give_ranges`].
+    pub(super) fn take_share(&mut self, runtime_config: &mut Object) -> Result<(), Error> {
+        match &self.share {
+            Some(share) => delegate::give_ranges(share, &mut self.network, runtime_config),
+            None => Ok(()),
+        }
     }
 }
 
@@ -144,12 +161,14 @@ impl<'a> Sources<'a> {
     /// The network of a definition; `None` when there is no such definition.
     ///
     /// # Errors
-    /// Code 7 for a malformed definition, and for one without a configuration of which the node has no file.
+    /// Code 7 for a malformed definition, for one without a configuration of which the node has no file, and for one
+    /// that shares addresses among nodes and has none for this node.
     pub(super) async fn definition(&self, namespace: &str, name: &str, named: Named) -> Result<Option<FoundNetwork>> {
         let display = format!("{namespace}/{name}");
         let Some(found) = self.definitions.find(namespace, name).await? else { return Ok(None) };
         let about = format!("network {display} ({})", found.origin);
-        let room = self.room.get().checked_sub(found.definition.config.len());
+        let ranges = found.definition.node_ranges.as_deref().map_or(0, str::len);
+        let room = self.room.get().checked_sub(found.definition.config.len().saturating_add(ranges));
         self.room.set(room.ok_or_else(|| definition::too_many(&about))?);
         let network = if found.definition.config.trim().is_empty() {
             if !self.settings.policy.may_use_conf_dir(namespace) {
@@ -168,7 +187,13 @@ impl<'a> Sources<'a> {
         } else {
             Network::parse(&about, &found.definition.config, Some(name))?
         };
-        Ok(Some(FoundNetwork { display, network, named, resource_name: found.definition.resource_name }))
+        let share = found
+            .definition
+            .node_ranges
+            .map(|text| NodeRanges::parse(&text)?.share_of(&self.settings.node_name()))
+            .transpose()
+            .map_err(|error| error.within(&about))?;
+        Ok(Some(FoundNetwork { display, network, named, resource_name: found.definition.resource_name, share }))
     }
 
     /// The network that a pod selects by reference.

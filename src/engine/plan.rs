@@ -113,7 +113,7 @@ pub(super) async fn make(inputs: &Inputs<'_>) -> Result<Plan> {
     for (attachment, device) in attachments.iter_mut().zip(devices) {
         attachment.take_device(inputs.container_id, device)?;
     }
-    check_node(inputs, &attachments).await?;
+    settle_node(inputs, &mut attachments).await?;
     Ok(Plan { attachments, is_selected })
 }
 
@@ -259,18 +259,17 @@ fn settle_names(inputs: &Inputs<'_>, wanted: &[Wanted]) -> Result<Vec<String>> {
 /// Checks one network against policy and the pod's requests, and gives it what its plugins will get.
 fn settle(
     inputs: &Inputs<'_>,
-    found: FoundNetwork,
+    mut found: FoundNetwork,
     selection: Option<Selection>,
     is_default: bool,
     ifname: String,
 ) -> Result<Attachment> {
-    let FoundNetwork { display, mut network, named, .. } = found;
-    let status_name = if is_default && selection.is_none() { network.name.clone() } else { display.clone() };
-    inputs.settings.policy.check_network(&network, named)?;
+    let is_chosen = selection.is_some();
+    inputs.settings.policy.check_network(&found.network, found.named)?;
     let mut runtime_config = if is_default { inputs.runtime_config.clone() } else { Object::new() };
     let (mut takes_default_route, mut default_route) = (false, Vec::new());
     if let Some(selection) = selection {
-        inputs.settings.policy.check_requests(&selection, &network)?;
+        inputs.settings.policy.check_requests(&selection, &found.network)?;
         for (capability, value) in selection.runtime_config {
             runtime_config.set(capability, value);
         }
@@ -279,13 +278,16 @@ fn settle(
             pairs.set_value("ipam-claim-reference", reference)?;
         }
         if !pairs.is_empty() {
-            for plugin in &mut network.plugins {
+            for plugin in &mut found.network.plugins {
                 plugin.merge_cni_args(&pairs)?;
             }
         }
         takes_default_route = selection.takes_default_route;
         default_route = selection.default_route;
     }
+    found.take_share(&mut runtime_config)?;
+    let FoundNetwork { display, network, .. } = found;
+    let status_name = if is_default && !is_chosen { network.name.clone() } else { display.clone() };
     let args = if is_default { inputs.args.to_string() } else { inputs.args.for_secondary().to_string() };
     Ok(Attachment {
         display,
@@ -301,17 +303,19 @@ fn settle(
     })
 }
 
-/// Checks what the node must have for the plan: programs, masters, and free names in the pod.
-async fn check_node(inputs: &Inputs<'_>, attachments: &[Attachment]) -> Result<()> {
+/// Finds and checks what the node must have for the plan: programs, masters, and free names in the pod.
+async fn settle_node(inputs: &Inputs<'_>, attachments: &mut [Attachment]) -> Result<()> {
     if attachments.is_empty() {
         return Ok(());
     }
     let pod = inputs.netns.netlink()?;
     let node = Netlink::own()?;
     for attachment in attachments {
-        let about = || format!("network {}", attachment.display);
-        delegate::find_executables(&attachment.network, inputs.path).with_context(about)?;
-        check_masters(&node, &attachment.network).await.with_context(about)?;
+        let Attachment { display, network, .. } = attachment;
+        let about = || format!("network {display}");
+        delegate::find_executables(network, inputs.path).with_context(about)?;
+        delegate::resolve_masters(network, &node).await.with_context(about)?;
+        delegate::check_masters(network, &node).await.with_context(about)?;
         // The delegate's own DEL, in a rollback, would delete by name what was there before, and to the kernel an
         // alternative name is one: so look first.
         if pod.is_name_taken(&attachment.ifname).await? {
@@ -323,31 +327,6 @@ async fn check_node(inputs: &Inputs<'_>, attachments: &[Attachment]) -> Result<(
                     attachment.ifname, attachment.display
                 ),
             )
-            .into());
-        }
-    }
-    Ok(())
-}
-
-/// Plugins that build on an interface of the node, named by the key `master`.
-const WITH_MASTER: [&str; 3] = ["macvlan", "ipvlan", "vlan"];
-
-/// Checks that every `master` exists on the node.
-///
-/// # Errors
-/// Code 7, naming plugin and master.
-pub(super) async fn check_masters(node: &Netlink, network: &Network) -> Result<()> {
-    for plugin in network.plugins.iter().filter(|plugin| WITH_MASTER.contains(&plugin.type_name.as_str())) {
-        let master = plugin.object.text("master")?;
-        if master.is_empty() || plugin.object.flag("linkInContainer")? {
-            continue;
-        }
-        // Under an alternative name, too: plugins find it, and so does the kernel.
-        if !node.is_name_taken(&master).await? {
-            return Err(Error::config(format!(
-                "the master {master:?} of plugin {} does not exist on this node: create it, or correct the key \"master\"",
-                plugin.type_name
-            ))
             .into());
         }
     }

@@ -23,7 +23,6 @@ use crate::kubeapi::{Client, pods};
 use crate::multinet::status::{self, Attachment};
 use crate::state::deadline::Deadline;
 use crate::state::device_info::{self, DeviceInfo};
-use crate::state::host;
 
 /// How long an ADD waits for a status that it can do without.
 const BEST_EFFORT: Duration = Duration::from_secs(3);
@@ -140,7 +139,7 @@ impl Report<'_> {
         message: String,
         deadline: &Deadline,
     ) {
-        let node = self.settings.node_name.clone().unwrap_or_else(host::name);
+        let node = self.settings.node_name();
         let (pod, uid) = (self.pod.place(), self.pod.uid.as_deref());
         let event = Event { pod, uid, node: &node, is_warning, reason, message };
         if let Err(error) = events::create(client, &event, deadline).await {

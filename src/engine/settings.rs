@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::config::{Config, MAX_ELEMENTS, absolute_path, optional_path};
 use crate::cni::{Error, Object, text};
+use crate::state::host;
 
 /// Where networks lie as files by name unless `confDir` says otherwise (Multus's default).
 pub const DEFAULT_CONF_DIR: &str = "/etc/cni/multus/net.d";
@@ -112,6 +113,13 @@ impl Settings {
             node_name: Some(object.text("nodeName").with_context(about)?).filter(|name| !name.is_empty()),
             policy: Policy::parse(object).with_context(about)?,
         })
+    }
+}
+
+impl Settings {
+    /// What this node is called: in Kubernetes, and in the ranges of definitions.
+    pub fn node_name(&self) -> String {
+        self.node_name.clone().unwrap_or_else(host::name)
     }
 }
 

@@ -12,10 +12,10 @@ use super::call::Call;
 use super::failures::{Failures, to_cni};
 use super::find::{FoundNetwork, Sources};
 use super::policy::Named;
+use super::readiness;
 use super::settings::Settings;
-use super::{plan, readiness};
-use crate::cni::Code;
 use crate::cni::text::printable_path;
+use crate::cni::{Code, Object};
 use crate::delegate;
 use crate::kernel::netlink::Netlink;
 use crate::kubeapi::credentials::Source;
@@ -68,16 +68,21 @@ async fn for_every_pod(call: &Call, settings: &Settings, sources: &Sources<'_>, 
     }
     let context = call.node_context(deadline);
     // One that only the API server knows is not judged: a STATUS must not depend on it.
-    for found in sources.default_networks_on_node(default).await?.unwrap_or_default() {
-        let about = || format!("default network {}", found.display);
+    let found = sources.default_networks_on_node(default).await?.unwrap_or_default();
+    let netlink = Netlink::own()?;
+    for mut found in found {
+        let display = found.display.clone();
+        let about = || format!("default network {display}");
         delegate::find_executables(&found.network, &call.path).with_context(about)?;
+        found.take_share(&mut Object::new()).with_context(about)?;
+        delegate::resolve_masters(&mut found.network, &netlink).await.with_context(about)?;
         delegate::status(&found.network, &context).await.with_context(about)?;
     }
     Ok(())
 }
 
 /// What pods outside the system namespaces get (`defaultNetworks`) and what pods may ask for (`networksDir`): each
-/// network parses, its programs are installed, its master exists. And the credentials by which the rest is asked for
+/// network parses, its programs are installed, its master exists, this node has its share of addresses. And the credentials by which the rest is asked for
 /// can be used; no request is made.
 async fn for_some_pods(call: &Call, settings: &Settings, sources: &Sources<'_>) -> Result<(), Failures> {
     let mut failures = Failures::default();
@@ -104,7 +109,9 @@ async fn for_some_pods(call: &Call, settings: &Settings, sources: &Sources<'_>) 
 
 /// Whether a network could be attached now; one that has just gone is no failure.
 async fn usable(call: &Call, netlink: &Netlink, found: Result<Option<FoundNetwork>>) -> Result<()> {
-    let Some(FoundNetwork { network, .. }) = found? else { return Ok(()) };
-    delegate::find_executables(&network, &call.path)?;
-    plan::check_masters(netlink, &network).await
+    let Some(mut found) = found? else { return Ok(()) };
+    delegate::find_executables(&found.network, &call.path)?;
+    found.take_share(&mut Object::new())?;
+    delegate::resolve_masters(&mut found.network, netlink).await?;
+    delegate::check_masters(&found.network, netlink).await
 }

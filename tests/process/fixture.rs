@@ -131,10 +131,15 @@ impl Fixture {
 
     /// Writes the network definition `namespace/name` with any configuration.
     pub(crate) fn define(&self, namespace: &str, name: &str, config: &Value) {
+        self.define_annotated(namespace, name, config, &json!({}));
+    }
+
+    /// The same with annotations.
+    pub(crate) fn define_annotated(&self, namespace: &str, name: &str, config: &Value, annotations: &Value) {
         let definition = json!({
             "apiVersion": "k8s.cni.cncf.io/v1",
             "kind": "NetworkAttachmentDefinition",
-            "metadata": {"namespace": namespace, "name": name},
+            "metadata": {"namespace": namespace, "name": name, "annotations": annotations},
             "spec": {"config": config.to_string()},
         });
         self.node.write(&format!("{NETWORKS}/{namespace}/{name}.json"), definition.to_string());
