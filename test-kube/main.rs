@@ -42,6 +42,7 @@ mod proxy;
 mod requests;
 mod rights;
 mod secrets;
+mod shared_definition;
 mod site;
 mod status;
 mod tenant;

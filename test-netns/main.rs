@@ -22,6 +22,7 @@ mod demo;
 mod kill;
 mod kinds;
 mod life;
+mod shared_definition;
 mod sharing;
 mod site;
 mod storage;
