@@ -7,6 +7,7 @@ use rooknet::cni::{Object, names};
 use rooknet::engine::config::{ANNOTATIONS_CAPABILITY, Config};
 use rooknet::engine::settings::{DefaultNetwork, Settings};
 use rooknet::multinet::definition::Definition;
+use rooknet::multinet::node_ranges::NodeRanges;
 use rooknet::multinet::selection;
 use rooknet::multinet::source::{NetworkSource, NodeNetworks};
 use rooknet::state::journal::Journal;
@@ -63,6 +64,22 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
+/// A definition's network, as a node of each name in its annotation would attach it.
+fn load_definition(what: &str, definition: &Definition) -> Network {
+    let network = Network::parse(what, &definition.config, Some(&definition.name))
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
+    if let Some(text) = &definition.node_ranges {
+        let ranges = NodeRanges::parse(text).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let nodes: Value = serde_json::from_str(text).unwrap();
+        for node in nodes.as_object().unwrap().keys() {
+            let share = ranges.clone().share_of(node).unwrap();
+            rooknet::delegate::give_ranges(&share, &mut network.clone(), &mut Object::new())
+                .unwrap_or_else(|error| panic!("{what}: {error}"));
+        }
+    }
+    network
+}
+
 /// Every definition below a directory of the repository, found and parsed as `networksDir`.
 fn load_networks(directory: &str) -> Vec<String> {
     let source = FileNetworks::new(root().join(directory));
@@ -70,8 +87,8 @@ fn load_networks(directory: &str) -> Vec<String> {
     for (namespace, name) in &references {
         let what = format!("{directory}/{namespace}/{name}");
         let found = block_on(source.find(namespace, name)).unwrap_or_else(|error| panic!("{what}: {error}"));
-        let Definition { config, .. } = found.unwrap_or_else(|| panic!("{what} is not found")).definition;
-        let network = Network::parse(&what, &config, Some(name)).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let definition = found.unwrap_or_else(|| panic!("{what} is not found")).definition;
+        let network = load_definition(&what, &definition);
         for plugin in &network.plugins {
             plugin.nested_types().unwrap();
             assert!(plugin.ipam_type.is_some(), "{what} has no IPAM");
@@ -109,9 +126,14 @@ fn every_file_of_conf_is_loaded_by_the_parser_that_reads_it() {
         seen += 1;
     }
     assert!(seen >= 13, "only {seen} examples");
-    for directory in
-        ["networks", "networks-ipvlan", "networks-whereabouts", "demo/node-a/networks", "demo/node-b/networks"]
-    {
+    for directory in [
+        "networks",
+        "networks-shared",
+        "networks-ipvlan",
+        "networks-whereabouts",
+        "demo/node-a/networks",
+        "demo/node-b/networks",
+    ] {
         assert_eq!(
             load_networks(&format!("conf/{directory}")),
             ["rook-ceph/cluster", "rook-ceph/public"],
@@ -167,7 +189,7 @@ fn every_json_block_of_a_document_is_read() {
                 load_conflist(&what, &text);
             } else if value.get("kind").is_some() {
                 let definition = Definition::parse(&what, &text).unwrap();
-                Network::parse(&what, &definition.config, Some(&definition.name)).unwrap();
+                load_definition(&what, &definition);
             } else if value.get("attachments").is_some() {
                 let journal: Journal = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{what}: {error}"));
                 assert_eq!(journal.format, rooknet::state::journal::FORMAT, "{what}");

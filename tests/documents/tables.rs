@@ -184,6 +184,11 @@ fn documented_bounds_are_those_of_the_source() {
             "bytes",
             constant("src/multinet/definition.rs", "MAX_BYTES_OF_A_POD"),
         ),
+        ("Annotation `rooknet.io/node-ranges`", "bytes", constant("src/multinet/node_ranges.rs", "MAX_BYTES")),
+        ("Nodes in it", "", constant("src/multinet/node_ranges.rs", "MAX_NODES")),
+        ("Ranges of one of them", "", constant("src/multinet/node_ranges.rs", "MAX_RANGES")),
+        ("Host addresses of one of them", "", constant("src/multinet/node_ranges.rs", "MAX_HOST_ADDRESSES")),
+        ("Networks in `masterCIDR`", "", constant("src/delegate/masters.rs", "MAX_CIDRS")),
         (
             "Levels of lists and objects in `spec.config` and in `cni-args`",
             "",

@@ -323,8 +323,8 @@ proptest! {
         let mut overlap = false;
         for (start, length) in nodes.iter().flatten() {
             for address in *start..=start.saturating_add(*length).min(254) {
-                givers[usize::from(address)] += 1;
-                overlap |= givers[usize::from(address)] > 1;
+                overlap |= givers[usize::from(address)] > 0;
+                givers[usize::from(address)] = 1;
             }
         }
         let host_is_given = givers[usize::from(host)] > 0 && host != gateway;
