@@ -42,10 +42,10 @@ pub fn give(share: &NodeShare, network: &mut Network, runtime_config: &mut Objec
     }
     let ipam = plugin.object.object("ipam")?.unwrap_or_default();
     for key in OWN_RANGES {
-        if ipam.get(key).is_some_and(|value| value.get() != "[]" && value.get() != "\"\"") {
+        if ipam.get_all(key).any(|value| value.get() != "[]" && value.get() != "\"\"") {
             return Err(Error::config(format!(
                 "annotation {ANNOTATION}: key \"ipam.{key}\" of plugin {} must go, or every node would hand out those \
-                 addresses beside its own: say there in the annotation what it says",
+                 addresses beside its own: move what it says into the annotation",
                 plugin.type_name
             )));
         }

@@ -120,7 +120,11 @@ fn addresses_that_a_pod_asks_for_are_checked_in_each_way_that_they_come() {
     };
     let declared = config(json!({"ips": true}), json!([]));
     give(&declared, &json!({"ips": ["10.0.0.12/24"]})).unwrap();
-    assert_refused(&declared, &json!({"ips": ["10.0.0.12", "10.0.0.25/24"]}), &["10.0.0.25", "node-b's", "node-a"]);
+    assert_refused(
+        &declared,
+        &json!({"ips": ["10.0.0.12", "10.0.0.25/24"]}),
+        &["10.0.0.25", "those of node node-b", "node-a"],
+    );
     assert_refused(&config(json!({}), json!(["10.0.0.9"])), &json!({}), &["10.0.0.9"]);
     // The default network's plugin does not get what it does not declare.
     give(&config(json!({}), json!(["10.0.0.12"])), &json!({"ips": ["192.0.2.1"]})).unwrap();

@@ -76,10 +76,10 @@ impl NodeRanges {
             return Err(Error::config(format!("it has {} bytes: at most {MAX_BYTES} are allowed", text.len())));
         }
         let Ok(object) = serde_json::from_str::<Object>(text) else {
+            let found = if text.trim().is_empty() { "empty".to_owned() } else { shortened(text) };
             return Err(Error::config(format!(
-                "it is {} and not a JSON object of at most {MAX_NODES} nodes, such as \
+                "it is {found} and not a JSON object of at most {MAX_NODES} nodes, such as \
                  {{\"node-a\": [[{{\"subnet\": \"192.168.10.0/24\"}}]]}}",
-                quoted(text)
             )));
         };
         let mut entries: Vec<NodeEntry> = Vec::new();
@@ -155,7 +155,7 @@ impl NodeShare {
         }
         let node = &self.own.node;
         let whose = match self.others.iter().find(|entry| entry.gives(address)) {
-            Some(other) => format!(", and is node {}'s: have the pod run there", other.node),
+            Some(other) => format!(", but among those of node {}: have the pod run there", other.node),
             None => ": ask for one of these".to_owned(),
         };
         let ranges = self.own.ranges().map(Range::to_string).collect::<Vec<_>>().join(", ");
@@ -185,7 +185,8 @@ fn check_together(entries: &[NodeEntry]) -> Result<(), Error> {
         if upper.range.start <= lower.range.end {
             let (a, b) = if upper.node < lower.node { (upper, lower) } else { (lower, upper) };
             return Err(Error::config(format!(
-                "the ranges {} of node {} and {} of node {} overlap: the same address would be handed out twice",
+                "the ranges {} of node {} and {} of node {} overlap, and the same address would be handed out twice: \
+                 part them",
                 a.range, a.node, b.range, b.node
             )));
         }

@@ -204,14 +204,19 @@ fn an_address_that_a_pod_asks_for_must_be_this_nodes() {
     for (ips, words) in [
         (
             json!(["192.168.10.120/24"]),
-            &["192.168.10.120", "node-a", "192.168.10.10-192.168.10.99", "node node-b's"][..],
+            &["192.168.10.120", "node-a", "192.168.10.10-192.168.10.99", "those of node node-b"][..],
         ),
         (json!(["192.168.10.12", "192.168.11.1"]), &["192.168.11.1", "192.168.10.10-192.168.10.99"]),
     ] {
         fixture.assert_refused(&node, &asks(ips), 7, words);
     }
     let by_arguments = json!([{"name": "public", "cni-args": {"ips": ["192.168.10.120"]}}]).to_string();
-    fixture.assert_refused(&node, &fixture.pod("osd", Some(&by_arguments)), 7, &["192.168.10.120", "node-b's"]);
+    fixture.assert_refused(
+        &node,
+        &fixture.pod("osd", Some(&by_arguments)),
+        7,
+        &["192.168.10.120", "those of node node-b"],
+    );
 
     let pod = asks(json!(["192.168.10.12/24"]));
     fixture.add(&node, &pod);
@@ -267,7 +272,7 @@ fn a_pod_that_was_refused_for_what_its_runtime_asked_can_be_deleted() {
     let mut config = delegating(&fixture);
     config["runtimeConfig"] = json!({"ips": ["192.168.10.120"]});
     let pod = fixture.pod("osd", None);
-    fixture.assert_refused(&config, &pod, 7, &["192.168.10.120", "node-b's"]);
+    fixture.assert_refused(&config, &pod, 7, &["192.168.10.120", "those of node node-b"]);
     fixture.del(&config, &pod);
     config["runtimeConfig"] = json!({"ipRanges": ranges(1, 254)});
     fixture.assert_refused(&config, &pod, 7, &["the runtime passes ranges"]);
