@@ -4,8 +4,9 @@
 //!
 //! | Floor | Rooms | What lives there |
 //! |---|---|---|
-//! | 4 | [`engine`] | one CNI call as a story: plan, add, del, check, gc, status |
-//! | 3 | [`delegate`] | one network: its plugins in order, each a process of its own |
+//! | 5 | [`engine`] | one CNI call as a story: plan, add, del, check, gc, status |
+//! | 4 | [`delegate`] | one network: its plugins in order, each a process of its own |
+//! | 3 | [`plugins`] | plugins of the reference set, done in this process: host-local, static |
 //! | 2 | [`kernel`], [`state`], [`kubeapi`] | adapters: namespaces and netlink; files, locks, journal, log; the API server |
 //! | 1 | [`cni`], [`multinet`] | pure types and rules, no I/O |
 //!
@@ -18,4 +19,5 @@ pub mod engine;
 pub mod kernel;
 pub mod kubeapi;
 pub mod multinet;
+pub mod plugins;
 pub mod state;

@@ -83,6 +83,15 @@ impl Args {
         (!value.is_empty()).then_some(value)
     }
 
+    /// The keys that a plugin refuses which knows only `known`; none when they say that unknown ones are to be ignored
+    /// (`LoadArgs` in `pkg/types/args.go`).
+    pub fn refused_by<'a>(&'a self, known: &'a [&str]) -> impl Iterator<Item = &'a str> {
+        let ignores =
+            self.get(IGNORE_UNKNOWN).is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "1" | "true"));
+        let keys = self.pairs.iter().map(|(key, _)| key.as_str());
+        keys.filter(move |key| !ignores && *key != IGNORE_UNKNOWN && !known.contains(key))
+    }
+
     /// The pairs for a secondary network: without IP, MAC and GATEWAY, which are meant for the default network.
     #[must_use]
     pub fn for_secondary(&self) -> Args {
@@ -159,6 +168,13 @@ mod tests {
         let args = Args::parse("IP=10.0.0.1;IP=10.0.0.2;MAC=").unwrap();
         assert_eq!(args.get("IP"), Some("10.0.0.2"));
         assert_eq!(args.get("MAC"), None);
+    }
+
+    #[test]
+    fn a_plugin_refuses_the_keys_that_it_does_not_know_unless_told_to_ignore_them() {
+        let refused = |text| Args::parse(text).unwrap().refused_by(&["IP"]).map(ToOwned::to_owned).collect::<Vec<_>>();
+        assert_eq!(refused("IP=10.0.0.1;MAC=x;K8S_POD_NAME=a;IgnoreUnknown=0"), ["MAC", "K8S_POD_NAME"]);
+        assert!(refused("MAC=x;IgnoreUnknown=True").is_empty());
     }
 
     #[test]

@@ -102,6 +102,11 @@ impl Object {
         self.entries.iter().any(|(name, _)| same_key(name, key))
     }
 
+    /// The keys that are none of `known` in any letter case, in order, duplicates included.
+    pub fn unknown_keys(&self, known: &[&str]) -> impl Iterator<Item = &str> {
+        self.iter().map(|(name, _)| name).filter(|name| !known.iter().any(|key| same_key(name, key)))
+    }
+
     /// The value of `key` as a `T`; absent and `null` are `None`.
     ///
     /// # Errors

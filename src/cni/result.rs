@@ -310,7 +310,7 @@ fn read_ip(element: &Object, key: &str) -> Result<Option<IpAddr>, Error> {
 
 /// An address with prefix length as Go's `net.ParseCIDR` takes it: the length is not optional and not a netmask; an
 /// IPv4-mapped IPv6 address is an IPv4 one. ipnetwork's own parser is laxer.
-fn cidr(text: &str) -> Option<IpNetwork> {
+pub fn cidr(text: &str) -> Option<IpNetwork> {
     let (address, prefix) = text.split_once('/')?;
     if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

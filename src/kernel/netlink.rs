@@ -1,25 +1,37 @@
-//! rtnetlink: links, addresses, default routes.
+//! rtnetlink: links, addresses, routes, bridge ports.
 //!
 //! One socket for each namespace, made inside and used from outside. Links are named by ifindex wherever one is known,
-//! since a pod can rename its interfaces; a single link is asked for, not searched in a list.
+//! since a pod can rename its interfaces; a single link is asked for, not searched in a list. What belongs together
+//! goes into one request: each one is a wait for the kernel's network lock, which all pods of a node share.
 
+mod address;
+mod bridge;
+mod change;
+mod create;
+mod details;
+mod group;
 mod route;
+mod routes;
 mod socket;
 mod whole;
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
 
-use ipnetwork::IpNetwork;
 use netlink_packet_core::Emitable;
-use netlink_packet_route::address::{AddressHeader, AddressMessage};
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkHeader, LinkMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::netns::{Error, Netns};
 use socket::{Question, Socket, attribute, each_attribute, number, text};
 
+pub use address::{DuplicateDetection, LinkAddress};
+pub use bridge::{PortChange, Vlans};
+pub use change::LinkChange;
+pub use create::{IpvlanFlag, IpvlanMode, Kind, MacvlanMode, NewLink, Peer};
+pub use details::{KindDetails, LinkDetails};
+pub use group::GroupDeletion;
 pub use route::DefaultRoute;
+pub use routes::Route;
 
 /// The kernel's limit for an interface name, without its NUL.
 const NAME_LIMIT: usize = 15;
@@ -77,6 +89,12 @@ impl Netlink {
             explanation: None,
         })?;
         Ok(Netlink { socket })
+    }
+
+    /// How many requests were sent on this socket so far: what an operation costs, whatever machine it runs on. A list
+    /// that was read again, because it had changed meanwhile, counts each time.
+    pub fn requests(&self) -> u64 {
+        self.socket.requests()
     }
 
     /// The link of this name; None when there is none. An alternative name is not a name here: a pod can give any
@@ -195,47 +213,6 @@ impl Netlink {
             other => other.map(drop),
         }
     }
-
-    /// The addresses of a link, link-local ones and those still under duplicate detection included. A link that is gone
-    /// has none. The kernel offers only a list; it lists this link alone where it can (Linux 4.20).
-    ///
-    /// # Errors
-    /// As [`Self::links`].
-    pub async fn addresses(&self, index: u32) -> Result<Vec<IpNetwork>, Error> {
-        let object = format!("the addresses of the link with ifindex {index}");
-        let mut addresses = match self.listed_addresses(&object, index).await {
-            Ok(addresses) => addresses,
-            Err(error) if error.errno() == Some(libc::ENODEV) => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        addresses.retain(|(of, _)| *of == index);
-        Ok(addresses.into_iter().map(|(_, address)| address).collect())
-    }
-
-    /// The addresses of all links of the netns, each with its link's ifindex: one reading, however many links there are.
-    ///
-    /// # Errors
-    /// As [`Self::links`].
-    pub async fn all_addresses(&self) -> Result<Vec<(u32, IpNetwork)>, Error> {
-        self.listed_addresses("all addresses", 0).await
-    }
-
-    /// The kernel's list, which may hold more than the link that was asked for; 0 asks for all.
-    async fn listed_addresses(&self, object: &str, index: u32) -> Result<Vec<(u32, IpNetwork)>, Error> {
-        let question = Question { operation: "list", object };
-        let mut message = AddressMessage::default();
-        message.header.index = index;
-        let answers = self.socket.list(question, RouteNetlinkMessage::GetAddress(message)).await?;
-        let mut addresses = Vec::new();
-        for answer in &answers {
-            let header = AddressHeader::parse(answer).map_err(|error| question.not_understood(error))?;
-            if matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6) {
-                let address = parse_address(&header, answer).ok_or_else(|| question.not_understood("an address"))?;
-                addresses.push((header.index, address));
-            }
-        }
-        Ok(addresses)
-    }
 }
 
 fn link_object(index: u32) -> String {
@@ -278,17 +255,6 @@ fn mac_text(bytes: &[u8]) -> String {
         let _ = write!(text, "{separator}{byte:02x}");
     }
     text
-}
-
-fn parse_address(header: &AddressHeader, answer: &[u8]) -> Option<IpNetwork> {
-    let attributes = answer.get(header.buffer_len()..)?;
-    // On a point-to-point link IFA_ADDRESS is the other end, IFA_LOCAL always ours where it is given.
-    let value = attribute(attributes, libc::IFA_LOCAL).or_else(|| attribute(attributes, libc::IFA_ADDRESS))?;
-    let address = match header.family {
-        AddressFamily::Inet => IpAddr::from(<[u8; 4]>::try_from(value).ok()?),
-        _ => IpAddr::from(<[u8; 16]>::try_from(value).ok()?),
-    };
-    IpNetwork::new(address, header.prefix_len).ok()
 }
 
 #[cfg(test)]

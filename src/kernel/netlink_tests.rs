@@ -3,6 +3,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
+use ipnetwork::IpNetwork;
+
 use super::*;
 use crate::kernel::testing::{in_new_netns, ip};
 

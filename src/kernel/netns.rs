@@ -125,6 +125,13 @@ impl Netns {
     }
 }
 
+impl AsFd for Netns {
+    /// Its descriptor, by which a request on a netlink socket of another namespace names it.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
 /// Whether a process is in this namespace, whatever paths lead there: the caller may not see the runtime's mounts. Looks
 /// at every process; one that cannot be examined counts.
 pub fn is_inhabited(identity: &Identity) -> bool {

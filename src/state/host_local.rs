@@ -1,9 +1,9 @@
 //! host-local's store, read by owner: which addresses a container holds when no journal says so.
 //!
-//! The store is shared with the reference plugin and belongs to it: `<root>/<network>/<address>`, a file of
-//! `<containerID>\r\n<ifname>` (old stores: the id alone). Nothing here writes but [`release`], which takes the
-//! network's lock and reads the owner again before it removes a file, so that an address that was released and handed
-//! out in the meantime stays.
+//! The store is shared with the reference plugin: `<root>/<network>/<address>`, a file of `<containerID>\r\n<ifname>`
+//! (old stores: the id alone). What is here serves undoing; [`release`] takes the network's lock and reads the owner
+//! again before it removes a file, so that an address that was released and handed out in the meantime stays.
+//! Allocation is [`Store`]'s.
 //!
 //! A scan reads every file of every network. It is made only for a container whose journal is corrupt.
 
@@ -19,6 +19,10 @@ use super::error::Error as StateError;
 use super::files;
 use super::lock::wait_for;
 use crate::cni::Error;
+
+mod store;
+
+pub use store::{LockedStore, Owner, Store};
 
 /// Where host-local keeps its stores by default (key `dataDir`).
 pub const DEFAULT_ROOT: &str = "/var/lib/cni/networks";
@@ -75,7 +79,7 @@ pub fn find(root: &Path, container_id: &str) -> Result<Vec<Reservation>, Error> 
 pub async fn release(reservation: &Reservation, container_id: &str, wait: Duration) -> Result<bool, Error> {
     let path = &reservation.path;
     let Some(directory) = path.parent() else { return Ok(false) };
-    let _lock = lock(&directory.join("lock"), wait).await?;
+    let _lock = lock(&directory.join("lock"), &Deadline::without_signals(wait)).await?;
     match owner(path)? {
         Some((owner, ifname)) if owner == container_id && ifname == reservation.ifname => {}
         _ => return Ok(false),
@@ -88,26 +92,25 @@ pub async fn release(reservation: &Reservation, container_id: &str, wait: Durati
 }
 
 /// The network's lock, held: flock(LOCK_EX), as host-local takes it.
-async fn lock(path: &Path, wait: Duration) -> Result<File, Error> {
-    // The flag instead of `create`, which demands write access: host-local opens O_CREAT|O_RDONLY.
+async fn lock(path: &Path, deadline: &Deadline) -> Result<File, StateError> {
+    // The flag instead of `create`, which demands write access: host-local opens O_CREAT|O_RDONLY, with this mode.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_CREAT)
-        .mode(0o600)
+        .mode(0o750)
         .open(path)
         .map_err(StateError::io("open the lock", path))?;
-    let deadline = Deadline::without_signals(wait);
-    wait_for(&file, path, File::try_lock, "host-local, in another call or by another plugin", &deadline).await?;
+    wait_for(&file, path, File::try_lock, "host-local, in another call or by another plugin", deadline).await?;
     Ok(file)
 }
 
 /// Who holds an address: container id and interface. `None` when the file is gone, or no owner can be read in it.
-fn owner(path: &Path) -> Result<Option<(String, Option<String>)>, Error> {
+fn owner(path: &Path) -> Result<Option<(String, Option<String>)>, StateError> {
     match path.metadata() {
         Ok(metadata) if metadata.is_file() => {}
         Ok(_) => return Ok(None),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(StateError::io("read", path)(error).into()),
+        Err(error) => return Err(StateError::io("read", path)(error)),
     }
     let bytes = match files::read_bounded(path, MAX_FILE_BYTES) {
         Ok(bytes) => bytes,
@@ -115,7 +118,7 @@ fn owner(path: &Path) -> Result<Option<(String, Option<String>)>, Error> {
             log::warn!("passing over what is no file of host-local: {error}");
             return Ok(None);
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(error),
     };
     let Some(text) = bytes.and_then(|bytes| String::from_utf8(bytes).ok()) else { return Ok(None) };
     // host-local compares the trimmed content with "<id>\r\n<ifname>", then with "<id>".

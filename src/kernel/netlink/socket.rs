@@ -8,6 +8,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -96,7 +97,11 @@ impl Question<'_> {
 
 /// A netlink socket and the task that drives it.
 #[derive(Debug)]
-pub(super) struct Socket(ConnectionHandle<Message>);
+pub(super) struct Socket {
+    connection: ConnectionHandle<Message>,
+    /// How many requests it has sent.
+    requests: AtomicU64,
+}
 
 impl Socket {
     /// In the namespace that this thread is in. Must be called within a tokio runtime; ends with its last handle.
@@ -112,7 +117,12 @@ impl Socket {
         let _ = socket.set_ext_ack(true);
         let _ = socket.set_cap_ack(true);
         tokio::spawn(connection);
-        Ok(Socket(handle))
+        Ok(Socket { connection: handle, requests: AtomicU64::new(0) })
+    }
+
+    /// How many requests it has sent; a list that was read again counts each time.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// One request with its acknowledgement; the answers before it. `flags` beyond REQUEST and ACK.
@@ -152,7 +162,8 @@ impl Socket {
         header.flags = flags;
         let message = NetlinkMessage::new(header, Message::Request(Box::new(request)).into());
         let closed = || question.failed(io::Error::new(io::ErrorKind::BrokenPipe, "the netlink socket closed"), None);
-        let mut stream = self.0.request(message, SocketAddr::new(0, 0)).map_err(|_| closed())?;
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let mut stream = self.connection.request(message, SocketAddr::new(0, 0)).map_err(|_| closed())?;
         let mut answers = Vec::new();
         let mut interrupted = false;
         let lost = |_| question.failed(io::ErrorKind::TimedOut.into(), None);

@@ -1,0 +1,81 @@
+use super::*;
+use crate::kernel::testing::{in_new_netns, ip, new_netns};
+
+async fn details(netlink: &Netlink, name: &str) -> LinkDetails {
+    let index = netlink.link_by_name(name).await.unwrap().unwrap().index;
+    netlink.link_details(index).await.unwrap().unwrap()
+}
+
+#[test]
+fn a_macvlan_says_its_parent_mode_and_state() {
+    in_new_netns(|| async {
+        ip("link add br0 type bridge");
+        let netlink = Netlink::own().unwrap();
+        let parent = netlink.link_by_name("br0").await.unwrap().unwrap().index;
+        for (text, mode) in [
+            ("bridge", Some(MacvlanMode::Bridge)),
+            ("private", Some(MacvlanMode::Private)),
+            ("vepa", Some(MacvlanMode::Vepa)),
+            ("passthru", Some(MacvlanMode::Passthru)),
+            ("source", None),
+        ] {
+            ip(&format!("link add net1 link br0 type macvlan mode {text}"));
+            let found = details(&netlink, "net1").await;
+            assert_eq!(found.kind, KindDetails::Macvlan(mode), "{text}");
+            assert_eq!((found.parent, found.parent_elsewhere, found.master), (Some(parent), false, None));
+            assert!(!found.up && !found.operational && !found.promiscuous);
+            assert_eq!(found.link.name, "net1");
+            ip("link del net1");
+        }
+        assert_eq!(netlink.link_details(4711).await.unwrap(), None);
+        assert_eq!(netlink.link_details(0).await.unwrap(), None);
+    });
+}
+
+#[test]
+fn a_port_says_its_bridge_its_other_end_and_whether_it_carries_packets() {
+    in_new_netns(|| async {
+        ip("link add br0 type bridge");
+        ip("link add veth0 type veth peer name net1");
+        ip("link set veth0 master br0 up promisc on");
+        let netlink = Netlink::own().unwrap();
+        let port = details(&netlink, "veth0").await;
+        let peer = details(&netlink, "net1").await;
+        let bridge = details(&netlink, "br0").await;
+        assert_eq!((port.parent, port.master), (Some(peer.link.index), Some(bridge.link.index)));
+        assert!(port.up && !port.operational && port.promiscuous, "{port:?}");
+        assert_eq!((port.kind, bridge.kind), (KindDetails::Other, KindDetails::Bridge { vlan_filtering: false }));
+        ip("link set net1 up");
+        assert!(details(&netlink, "veth0").await.up);
+        let pod = new_netns();
+        let inside = Netlink::inside(&pod).unwrap();
+        ip(&format!(
+            "link add veth1 type veth peer name veth2 netns /proc/{}/fd/{}",
+            std::process::id(),
+            descriptor(&pod)
+        ));
+        assert!(details(&inside, "veth2").await.parent_elsewhere);
+    });
+}
+
+fn descriptor(netns: &crate::kernel::netns::Netns) -> i32 {
+    use std::os::fd::{AsFd, AsRawFd};
+    netns.as_fd().as_raw_fd()
+}
+
+#[test]
+fn the_numbers_of_an_ipvlans_mode_are_those_of_the_kernels_header() {
+    let data = |mode: u16| [&6_u16.to_ne_bytes()[..], &1_u16.to_ne_bytes(), &mode.to_ne_bytes(), &[0, 0]].concat();
+    let modes = [Some(IpvlanMode::L2), Some(IpvlanMode::L3), Some(IpvlanMode::L3s), None];
+    for (number, mode) in (0_u16..).zip(modes) {
+        assert_eq!(kind_details("ipvlan", &data(number)), KindDetails::Ipvlan(mode));
+    }
+}
+
+#[test]
+fn a_bridge_says_whether_it_looks_at_vlan_tags() {
+    for on in [true, false] {
+        let data = [&5_u16.to_ne_bytes()[..], &7_u16.to_ne_bytes(), &[on.into(), 0, 0, 0]].concat();
+        assert_eq!(kind_details("bridge", &data), KindDetails::Bridge { vlan_filtering: on });
+    }
+}
