@@ -4,9 +4,9 @@
 DESTDIR ?=
 CNI_BIN ?= /opt/cni/bin
 SKIP_VM ?=
-RINGS := checks unit process netns kube $(if $(filter 1,$(SKIP_VM)),,vm)
+RINGS := checks unit process netns equality kube $(if $(filter 1,$(SKIP_VM)),,vm)
 
-.PHONY: help build install tools demo test test-unit test-process test-netns test-kube test-vm fuzz measure measure-kube clean
+.PHONY: help build install tools demo test test-unit test-process test-netns test-equality test-kube test-vm fuzz measure measure-kube clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -35,6 +35,9 @@ test-process: ## Run ring 2: the real binary with stub plugins and injected faul
 
 test-netns: ## Run ring 3: reference plugins, real interfaces and traffic (root)
 	@./test-netns/rings.sh netns
+
+test-equality: ## Compare rooknet with the reference plugins, on twin nodes (root)
+	@./test-netns/rings.sh equality
 
 test-kube: ## Run ring 4: a real Kubernetes API server, built once on a machine (root)
 	@./test-netns/rings.sh kube

@@ -5,8 +5,9 @@
 #
 #   checks   formatting, lints, licences (not counted as tests)
 #   unit     ring 1: the library's own tests, and test programs that need no kernel
-#   process  ring 2: the real binary with stub plugins, and faults
+#   process  ring 2: the real binary with stub plugins, and faults; IPAM beside the reference plugins
 #   netns    ring 3: cnitool, the reference plugins, real interfaces and traffic
+#   equality rooknet beside the reference plugins, on twin nodes: the same result and the same state
 #   kube     ring 4: a real Kubernetes API server, its rights and its faults
 #   vm       the part of ring 3 that needs another kernel
 set -euo pipefail
@@ -38,7 +39,7 @@ ring_checks() {
 ring_unit() {
     local targets name
     mapfile -t targets < <(cargo metadata --locked --no-deps --format-version 1 |
-        jq --raw-output '.packages[].targets[] | select(.kind == ["test"]) | .name' | grep -vxE 'process|netns|kube')
+        jq --raw-output '.packages[].targets[] | select(.kind == ["test"]) | .name' | grep -vxE 'process|ipam|netns|equality|kube')
     local selected=(--lib --bins)
     for name in "${targets[@]}"; do
         selected+=(--test "$name")
@@ -47,7 +48,7 @@ ring_unit() {
 }
 
 ring_process() {
-    "${cargo_test[@]}" --test process
+    "${cargo_test[@]}" --no-fail-fast --test process --test ipam
 }
 
 # More than there are processors: a plugin waits a second and more for each fresh IPv6 address.
@@ -57,26 +58,35 @@ ring_netns() {
     "${cargo_test[@]}" --test netns -- "${netns_options[@]}"
 }
 
+# Its cases run side by side by themselves.
+ring_equality() {
+    "${cargo_test[@]}" --test equality -- --test-threads 1
+}
+
 ring_kube() {
     "${cargo_test[@]}" --test kube -- "${netns_options[@]}"
 }
 
 # What the tests start again and again.
-programs=(dirname flock ip ls mkdir mount nsenter ping readlink sh sha512sum unshare)
+programs=(bridge dirname flock grep ip ls mkdir mount nft nsenter ping readlink sh sha512sum unshare)
 
 ring_vm() {
-    local built program
-    built=$("${cargo_test[@]}" --test netns --no-run --message-format=json-render-diagnostics |
+    local built name program command=
+    built=$("${cargo_test[@]}" --test netns --test equality --no-run --message-format=json-render-diagnostics |
         jq --raw-output 'select(.executable != null) | "\(.target.name) \(.executable)"')
-    program=$(sed -n 's/^netns //p' <<<"$built")
-    [[ -x $program ]] || return 1
+    # Both in one virtual machine, each to its end whatever the former gave.
+    for name in netns equality; do
+        program=$(sed -n "s/^$name //p" <<<"$built")
+        [[ -x $program ]] || return 1
+        command+=$(printf '%q ' "$program" "${netns_options[@]}" --ignored vm::)" || failed=1; "
+    done
     VM_PROGRAMS="$(sed 's/^[^ ]* //' <<<"$built") $(printf '%s ' "$ROOKNET_CNI_TOOLS"/*) ${programs[*]}" \
-        ./test-netns/vm.sh "$program" "${netns_options[@]}" --ignored vm::
+        ROOKNET_EQUALITY_THREADS=4 ./test-netns/vm.sh sh -c "failed=0; ${command}exit \$failed"
 }
 
 for ring in "$@"; do
     case $ring in
-    process | netns | kube | vm)
+    process | netns | equality | kube | vm)
         [[ $EUID -eq 0 ]] || fail "the ring $ring makes network namespaces: run it as root"
         ROOKNET_CNI_TOOLS=${ROOKNET_CNI_TOOLS:-$(./test-netns/tools.sh)}
         export ROOKNET_CNI_TOOLS
@@ -131,7 +141,7 @@ for ring in "$@"; do
         # Never taken for success: a filter or a rename may have emptied the ring.
         failed=1
         note="  ran no test"
-    elif [[ $ignored -gt 0 && $ring == netns ]]; then
+    elif [[ $ignored -gt 0 && ( $ring == netns || $ring == equality ) ]]; then
         note="  $ignored are left to the virtual machine"
     fi
     all_passed=$((all_passed + passed))

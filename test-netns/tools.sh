@@ -12,7 +12,8 @@ plugins=(
     meta/{bandwidth,portmap,sbr,tuning}
 )
 
-need_programs ip=iproute2 ping=iputils-ping jq=jq flock=util-linux nsenter=util-linux setpriv=util-linux
+need_programs ip=iproute2 ping=iputils-ping jq=jq flock=util-linux nsenter=util-linux setpriv=util-linux \
+    nft=nftables iptables=iptables
 
 directory=$cache/cni-tools-$cnitool_version-$plugins_version
 lock_cache

@@ -94,7 +94,7 @@ token=rooknet-vm-status-$$-$RANDOM
         printf '%s\n' "${often[@]}" | sort --unique | xargs printf '%q ' | sed 's/^/touch --no-create -- /'
         echo
     fi
-    echo 'for module in bridge dummy ipvlan macvlan overlay veth 8021q; do'
+    echo 'for module in bridge dummy ipvlan macvlan nf_tables overlay veth 8021q; do'
     # shellcheck disable=SC2016
     echo '    modprobe "$module" || { echo "the virtual machine has no $module" >&2; exit 1; }'
     echo 'done'

@@ -1,0 +1,196 @@
+//! What is tried: configurations, by subject.
+
+mod bridge;
+mod corner;
+mod generated;
+mod invalid;
+mod ipam;
+mod vm;
+
+use serde_json::{Value, json};
+
+use crate::twins::Step;
+
+pub(crate) use vm::in_the_virtual_machine;
+
+/// The name of every case's network.
+pub(crate) const NETWORK: &str = "net";
+/// All versions that libcni takes in a conflist of several plugins.
+pub(crate) const VERSIONS: [&str; 4] = ["0.3.1", "0.4.0", "1.0.0", "1.1.0"];
+
+/// One configuration, and what the caller passes with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    /// Says what is special in it; no two cases have the same.
+    pub(crate) name: String,
+    /// `cniVersion`.
+    pub(crate) version: &'static str,
+    /// The plugin's configuration, without `name` and `cniVersion`.
+    pub(crate) plugin: Value,
+    /// CNI_ARGS.
+    pub(crate) args: String,
+    /// All capability arguments.
+    pub(crate) runtime: Value,
+    /// What is done on both nodes before.
+    pub(crate) before: Vec<Step>,
+    /// `Some`: both must refuse it, and rooknet names this key.
+    pub(crate) refused: Option<&'static str>,
+    /// The intended differences that it shows because of what is special in it: ids of rows of the table.
+    pub(crate) shows: Vec<&'static str>,
+    /// The reference plugin's CHECK fails after its own ADD.
+    pub(crate) check_fails: bool,
+    /// Also run with ADD by one and CHECK and DEL by the other.
+    pub(crate) mixed: bool,
+}
+
+impl Case {
+    /// A case of the newest version, with nothing special.
+    pub(crate) fn new(name: impl Into<String>, plugin: Value) -> Self {
+        Self {
+            name: name.into(),
+            version: "1.1.0",
+            plugin,
+            args: String::new(),
+            runtime: json!({}),
+            before: Vec::new(),
+            refused: None,
+            shows: Vec::new(),
+            check_fails: false,
+            mixed: false,
+        }
+    }
+
+    fn version(mut self, version: &'static str) -> Self {
+        self.version = version;
+        self
+    }
+
+    fn args(mut self, args: &str) -> Self {
+        self.args = args.to_owned();
+        self
+    }
+
+    fn runtime(mut self, runtime: Value) -> Self {
+        self.runtime = runtime;
+        self
+    }
+
+    fn before(mut self, step: Step) -> Self {
+        self.before.push(step);
+        self
+    }
+
+    fn host(self, script: &str) -> Self {
+        self.before(Step::Host(script.to_owned()))
+    }
+
+    fn pod(self, script: &str) -> Self {
+        self.before(Step::Pod(script.to_owned()))
+    }
+
+    fn refused(mut self, key: &'static str) -> Self {
+        self.refused = Some(key);
+        self
+    }
+
+    fn shows(mut self, ids: &[&'static str]) -> Self {
+        self.shows.extend(ids);
+        self
+    }
+
+    /// The reference plugin has made the interface already when it refuses.
+    fn late(self) -> Self {
+        self.shows(&["refused-and-gone"])
+    }
+
+    fn check_fails(mut self) -> Self {
+        self.check_fails = true;
+        self
+    }
+
+    fn mixed(mut self) -> Self {
+        self.mixed = true;
+        self
+    }
+
+    /// The plugin's type.
+    pub(crate) fn kind(&self) -> &str {
+        self.plugin["type"].as_str().unwrap_or_default()
+    }
+
+    /// A key of the plugin's configuration that is there and is not `false`.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        !matches!(self.plugin[key], Value::Null | Value::Bool(false))
+    }
+}
+
+/// All cases that this kernel can run.
+pub(crate) fn all() -> Vec<Case> {
+    let mut cases = generated::macvlan();
+    cases.extend(generated::bridge());
+    cases.extend(bridge::cases());
+    cases.extend(corner::cases());
+    cases.extend(invalid::cases());
+    cases
+}
+
+/// `base` with the keys of `more`, which replace those of the same name.
+pub(crate) fn with(mut base: Value, more: &Value) -> Value {
+    for (key, value) in more.as_object().into_iter().flatten() {
+        base[key] = value.clone();
+    }
+    base
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{VERSIONS, all, in_the_virtual_machine};
+
+    #[test]
+    fn there_are_enough_cases_and_no_two_of_one_name() {
+        let cases: Vec<_> = all().into_iter().chain(in_the_virtual_machine()).collect();
+        let names: BTreeSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+        assert_eq!(names.len(), cases.len());
+        let attached = cases.iter().filter(|case| case.refused.is_none()).count();
+        assert!(attached >= 150, "{attached} configurations that are attached");
+        assert!(cases.len() - attached >= 30, "{} that are refused", cases.len() - attached);
+        assert!(cases.iter().filter(|case| case.mixed).count() >= 12);
+    }
+
+    #[test]
+    fn every_version_and_every_key_occurs() {
+        let cases: Vec<_> = all().into_iter().chain(in_the_virtual_machine()).filter(|c| c.refused.is_none()).collect();
+        for version in VERSIONS {
+            assert!(cases.iter().filter(|case| case.version == version).count() > 20, "{version}");
+        }
+        let keys = [
+            ("macvlan", "master mode mtu mac linkInContainer bcqueuelen ipam dns"),
+            ("ipvlan", "master mode mtu linkInContainer ipam"),
+            (
+                "bridge",
+                "bridge isGateway isDefaultGateway forceAddress ipMasq ipMasqBackend mtu hairpinMode promiscMode vlan \
+                 vlanTrunk preserveDefaultVlan macspoofchk enabledad disableContainerInterface portIsolation args ipam dns",
+            ),
+        ];
+        for (kind, keys) in keys {
+            for key in keys.split_whitespace() {
+                assert!(cases.iter().any(|case| case.kind() == kind && case.has(key)), "no {kind} with {key}");
+            }
+        }
+        for (ipam, keys) in [
+            ("static", "addresses routes dns"),
+            ("host-local", "subnet rangeStart rangeEnd gateway ranges routes dataDir resolvConf"),
+        ] {
+            for key in keys.split_whitespace() {
+                let has =
+                    |case: &super::Case| case.plugin["ipam"]["type"] == ipam && !case.plugin["ipam"][key].is_null();
+                assert!(cases.iter().any(has), "no {ipam} with {key}");
+            }
+        }
+        for capability in ["ips", "mac", "ipRanges"] {
+            assert!(cases.iter().filter(|case| !case.runtime[capability].is_null()).count() > 5, "{capability}");
+        }
+    }
+}
