@@ -4,6 +4,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::cni;
+use crate::cni::Code;
 use crate::cni::text::{printable, printable_path, quoted};
 
 /// A failed operation of this room. One sentence, with the kernel's own reason at its end.
@@ -161,6 +163,18 @@ impl Error {
             }
             _ => None,
         }
+    }
+}
+
+/// For a runtime: code 11 where another try may get another address, 101 for a name that is taken, else 5.
+impl From<Error> for cni::Error {
+    fn from(error: Error) -> Self {
+        let code = match error {
+            Error::DuplicateAddress { .. } => Code::TRY_AGAIN_LATER,
+            Error::NameTaken { .. } => Code::EXISTS,
+            _ => Code::IO,
+        };
+        cni::Error::new(code, error.to_string())
     }
 }
 

@@ -103,10 +103,14 @@ impl Netlink {
     /// # Errors
     /// When the socket fails, or the kernel's answer is not understood.
     pub async fn link_by_name(&self, name: &str) -> Result<Option<Link>, Error> {
-        Ok(self.found_by_name(name).await?.filter(|link| link.name == name))
+        Ok(self.link_by_any_name(name).await?.filter(|link| link.name == name))
     }
 
-    async fn found_by_name(&self, name: &str) -> Result<Option<Link>, Error> {
+    /// The link that the kernel finds under this name, be it an alternative one; None when there is none.
+    ///
+    /// # Errors
+    /// As [`Self::link_by_name`].
+    pub async fn link_by_any_name(&self, name: &str) -> Result<Option<Link>, Error> {
         if name.is_empty() || name.len() > NAME_LIMIT || name.bytes().any(|byte| byte == 0) {
             return Ok(None);
         }
@@ -120,7 +124,7 @@ impl Netlink {
     /// # Errors
     /// When the kernel refuses, or its answer is not understood.
     pub async fn is_name_taken(&self, name: &str) -> Result<bool, Error> {
-        Ok(self.found_by_name(name).await?.is_some())
+        Ok(self.link_by_any_name(name).await?.is_some())
     }
 
     /// The link of this ifindex; None when there is none.

@@ -92,16 +92,25 @@ pub fn read(netns: &Netns, key: &Key) -> Result<String, Error> {
 /// mounted read-only.
 pub fn write(netns: &Netns, values: &[(&Key, &str)]) -> Result<(), Error> {
     let written = netns.inside(|| {
-        values.iter().try_for_each(|(key, value)| {
-            // The kernel takes a value in one write(2), without a line's end.
-            let written = OpenOptions::new().write(true).open(key.path()).and_then(|mut file| {
-                let length = file.write(value.as_bytes())?;
-                if length == value.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
-            });
-            written.map_err(|source| (*key, *value, source))
-        })
+        values.iter().try_for_each(|(key, value)| write_one(key, value).map_err(|source| (*key, *value, source)))
     })?;
     written.map_err(|(key, value, source)| key.failed(netns, Some(value), source))
+}
+
+/// Gives values to variables as far as that is possible: one that is not there (a kernel without IPv6) or cannot be
+/// written (a read-only /proc/sys) is passed over. The namespace is entered once.
+///
+/// # Errors
+/// When the namespace cannot be entered.
+pub fn write_where_possible(netns: &Netns, values: &[(&Key, &str)]) -> Result<(), Error> {
+    netns.inside(|| values.iter().for_each(|(key, value)| drop(write_one(key, value))))
+}
+
+/// The kernel takes a value in one write(2), without a line's end.
+fn write_one(key: &Key, value: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(key.path())?;
+    let length = file.write(value.as_bytes())?;
+    if length == value.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
 #[cfg(test)]

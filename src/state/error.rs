@@ -83,10 +83,11 @@ impl Error {
     }
 }
 
-/// For a runtime, all of them are code 5: reading or writing failed.
+/// For a runtime: code 11 for a lock that another try may get, else 5, reading or writing failed.
 impl From<Error> for cni::Error {
     fn from(error: Error) -> Self {
-        cni::Error::new(Code::IO, error.to_string())
+        let code = if let Error::Locked { .. } = error { Code::TRY_AGAIN_LATER } else { Code::IO };
+        cni::Error::new(code, error.to_string())
     }
 }
 

@@ -58,8 +58,18 @@ impl Answer {
     /// # Errors
     /// None in practice, as [`Object::to_raw`].
     pub fn to_object(&self) -> Result<Object, Error> {
+        self.to_object_of(None)
+    }
+
+    /// The same with every address on the interface of this index.
+    ///
+    /// # Errors
+    /// None in practice, as [`Object::to_raw`].
+    pub(in crate::plugins) fn to_object_of(&self, interface: Option<usize>) -> Result<Object, Error> {
         #[derive(Serialize)]
         struct Ip {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            interface: Option<usize>,
             address: String,
             #[serde(skip_serializing_if = "Option::is_none")]
             gateway: Option<IpAddr>,
@@ -80,8 +90,10 @@ impl Answer {
             #[serde(skip_serializing_if = "Option::is_none")]
             scope: Option<u8>,
         }
-        let ips: Vec<Ip> =
-            self.addresses.iter().map(|ip| Ip { address: ip.address.to_string(), gateway: ip.gateway }).collect();
+        let ips: Vec<Ip> = {
+            let ip = |ip: &IpamAddress| Ip { interface, address: ip.address.to_string(), gateway: ip.gateway };
+            self.addresses.iter().map(ip).collect()
+        };
         let route = |route: &IpamRoute| Route {
             dst: route.destination.to_string(),
             gw: route.gateway,
@@ -116,9 +128,25 @@ impl Answer {
     }
 }
 
+impl TryFrom<&CniResult> for Answer {
+    type Error = Error;
+
+    /// What an executed IPAM plugin answered, in any version.
+    fn try_from(result: &CniResult) -> Result<Self, Error> {
+        let result = result.convert(Version::V1_1_0)?;
+        let text = result.to_raw()?;
+        let addresses = result.addresses().into_iter();
+        Ok(Answer {
+            addresses: addresses.map(|ip| IpamAddress { address: ip.address, gateway: ip.gateway }).collect(),
+            routes: super::read::routes(&Object::parse("the IPAM result", text.get())?, &mut Vec::new())?,
+            dns: result.dns().map(ToOwned::to_owned),
+        })
+    }
+}
+
 /// DNS settings, of which empty ones are left out.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Dns {
+pub(in crate::plugins) struct Dns {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) nameservers: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -132,7 +160,7 @@ pub(super) struct Dns {
 impl Dns {
     /// # Errors
     /// None in practice, as [`to_raw`].
-    pub(super) fn to_raw(&self) -> Result<Option<Box<RawValue>>, Error> {
+    pub(in crate::plugins) fn to_raw(&self) -> Result<Option<Box<RawValue>>, Error> {
         let raw = to_raw(self)?;
         Ok((raw.get() != "{}").then_some(raw))
     }

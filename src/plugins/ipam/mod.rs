@@ -7,6 +7,6 @@ pub mod host_local;
 pub mod static_addresses;
 
 mod answer;
-mod read;
+pub(super) mod read;
 
 pub use answer::{Answer, IpamAddress, IpamRoute};

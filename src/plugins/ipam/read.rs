@@ -18,16 +18,16 @@ use crate::cni::{Error, Object, Version, names};
 const ROUTE_KEYS: [&str; 7] = ["dst", "gw", "mtu", "advmss", "priority", "table", "scope"];
 
 /// What every plugin's configuration has.
-pub(super) struct Common {
-    pub(super) network: String,
-    pub(super) version: Version,
+pub(in crate::plugins) struct Common {
+    pub(in crate::plugins) network: String,
+    pub(in crate::plugins) version: Version,
     /// The object under `ipam`.
-    pub(super) ipam: Object,
+    pub(in crate::plugins) ipam: Object,
 }
 
 /// # Errors
 /// Naming the key that is missing or wrong.
-pub(super) fn common(config: &Object) -> Result<Common, Error> {
+pub(in crate::plugins) fn common(config: &Object) -> Result<Common, Error> {
     let network = config.text("name")?;
     names::network(&network).map_err(|error| error.within("key \"name\""))?;
     let version = config.text("cniVersion")?.parse()?;
@@ -42,7 +42,7 @@ pub(super) fn common(config: &Object) -> Result<Common, Error> {
 ///
 /// # Errors
 /// Code 4, naming the keys.
-pub(super) fn check_args(args: &Args, known: &[&str]) -> Result<(), Error> {
+pub(in crate::plugins) fn check_args(args: &Args, known: &[&str]) -> Result<(), Error> {
     let refused: Vec<&str> = args.refused_by(known).collect();
     if refused.is_empty() {
         return Ok(());
@@ -55,7 +55,7 @@ pub(super) fn check_args(args: &Args, known: &[&str]) -> Result<(), Error> {
 ///
 /// # Errors
 /// Naming the key or element that is wrong.
-pub(super) fn texts_at(config: &Object, path: &[&str]) -> Result<Vec<(String, String)>, Error> {
+pub(in crate::plugins) fn texts_at(config: &Object, path: &[&str]) -> Result<Vec<(String, String)>, Error> {
     let Some((key, outer)) = path.split_last() else { return Ok(Vec::new()) };
     let mut object = config.clone();
     for (depth, name) in outer.iter().enumerate() {
@@ -79,7 +79,7 @@ fn text(place: &str, value: &RawValue) -> Result<(String, String), Error> {
 ///
 /// # Errors
 /// Naming key and element.
-pub(super) fn objects(object: &Object, key: &str) -> Result<Vec<(String, Object)>, Error> {
+pub(in crate::plugins) fn objects(object: &Object, key: &str) -> Result<Vec<(String, Object)>, Error> {
     let mut objects = Vec::new();
     for (index, element) in object.list(key, MAX_ELEMENTS)?.iter().enumerate() {
         let place = format!("{key}[{index}]");
@@ -91,7 +91,7 @@ pub(super) fn objects(object: &Object, key: &str) -> Result<Vec<(String, Object)
 }
 
 /// An IP address as Go's `net.ParseIP` reads it: an IPv4-mapped one is an IPv4 address.
-pub(super) fn parse_ip(text: &str) -> Option<IpAddr> {
+pub(in crate::plugins) fn parse_ip(text: &str) -> Option<IpAddr> {
     text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
 }
 
@@ -99,7 +99,7 @@ pub(super) fn parse_ip(text: &str) -> Option<IpAddr> {
 ///
 /// # Errors
 /// Naming the key, when the value is not an address.
-pub(super) fn ip(object: &Object, key: &str) -> Result<Option<IpAddr>, Error> {
+pub(in crate::plugins) fn ip(object: &Object, key: &str) -> Result<Option<IpAddr>, Error> {
     let text = object.text(key)?;
     if text.is_empty() {
         return Ok(None);
@@ -112,7 +112,7 @@ pub(super) fn ip(object: &Object, key: &str) -> Result<Option<IpAddr>, Error> {
 ///
 /// # Errors
 /// Naming the key.
-pub(super) fn network(object: &Object, key: &str) -> Result<Option<IpNetwork>, Error> {
+pub(in crate::plugins) fn network(object: &Object, key: &str) -> Result<Option<IpNetwork>, Error> {
     if !object.has(key) {
         return Ok(None);
     }
@@ -128,7 +128,7 @@ pub(super) fn network(object: &Object, key: &str) -> Result<Option<IpNetwork>, E
 ///
 /// # Errors
 /// Naming element and key; also for numbers that the kernel does not have (the executed plugin would cut them).
-pub(super) fn routes(ipam: &Object, unknown: &mut Vec<String>) -> Result<Vec<IpamRoute>, Error> {
+pub(in crate::plugins) fn routes(ipam: &Object, unknown: &mut Vec<String>) -> Result<Vec<IpamRoute>, Error> {
     let mut routes = Vec::new();
     for (place, element) in objects(ipam, "routes")? {
         routes.push(route(&element).map_err(|error| error.within(&place))?);
@@ -156,7 +156,7 @@ fn route(element: &Object) -> Result<IpamRoute, Error> {
 ///
 /// # Errors
 /// Naming the key.
-pub(super) fn dns(ipam: &Object, unknown: &mut Vec<String>) -> Result<Dns, Error> {
+pub(in crate::plugins) fn dns(ipam: &Object, unknown: &mut Vec<String>) -> Result<Dns, Error> {
     let Some(object) = ipam.object("dns")? else { return Ok(Dns::default()) };
     let known = ["nameservers", "domain", "search", "options"];
     unknown.extend(object.unknown_keys(&known).map(|key| format!("ipam.dns.{key}")));
@@ -177,7 +177,10 @@ pub(super) fn dns(ipam: &Object, unknown: &mut Vec<String>) -> Result<Dns, Error
 ///
 /// # Errors
 /// When `families`, true for IPv4, has one twice.
-pub(super) fn one_of_each_family(version: Version, families: impl Iterator<Item = bool> + Clone) -> Result<(), Error> {
+pub(in crate::plugins) fn one_of_each_family(
+    version: Version,
+    families: impl Iterator<Item = bool> + Clone,
+) -> Result<(), Error> {
     let ipv4 = families.clone().filter(|is_ipv4| *is_ipv4).count();
     let ipv6 = families.filter(|is_ipv4| !is_ipv4).count();
     if version < Version::V0_3_0 && (ipv4 > 1 || ipv6 > 1) {

@@ -1,0 +1,131 @@
+//! ipvlan: an address of its own behind the master's MAC (`plugins/main/ipvlan` of the reference).
+//!
+//! Behind another plugin of its chain it may do without `master` and `ipam`: it takes them from that plugin's result.
+//!
+//! What differs, on purpose: as in [`super::macvlan`].
+
+use serde_json::value::RawValue;
+
+use super::check::{self, failed};
+use super::ipam::Answer;
+use super::macvlan::{ANNOUNCE, check_mtu};
+use super::master::Master;
+use super::{Choice, Created, Site, creation, interface, keys};
+use crate::cni::result::CniResult;
+use crate::cni::text::quoted;
+use crate::cni::{Error, Object};
+use crate::kernel::netlink::{IpvlanFlag, IpvlanMode, Kind, KindDetails, NewLink};
+
+/// Keys of the configuration, beside those of every plugin.
+const KEYS: [&str; 4] = ["master", "mode", "mtu", "linkInContainer"];
+
+/// A configuration whose every key was checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    master: Master,
+    mode: IpvlanMode,
+    mtu: Option<u32>,
+    has_ipam: bool,
+    dns: Option<Box<RawValue>>,
+}
+
+impl Config {
+    /// # Errors
+    /// Code 7, naming the key.
+    pub(super) fn parse(config: &Object) -> Result<Choice<Self>, Error> {
+        if let Choice::Executed(reason) = keys::check_known(config, &KEYS) {
+            return Ok(Choice::Executed(reason));
+        }
+        let ipam = config.object("ipam")?.unwrap_or_default().text("type")?;
+        Ok(Choice::Native(Config {
+            master: Master::parse(config)?,
+            mode: mode(&config.text("mode")?)?,
+            mtu: keys::mtu(config)?,
+            has_ipam: !ipam.is_empty(),
+            dns: keys::dns(config)?,
+        }))
+    }
+
+    pub(super) fn master(&self) -> &Master {
+        &self.master
+    }
+
+    /// The master of this ADD.
+    fn master_behind(&self, previous: Option<&CniResult>) -> Result<Master, Error> {
+        let (None, Some(previous)) = (&self.master.name, previous) else { return Ok(self.master.clone()) };
+        match previous.interfaces().as_slice() {
+            [only] if !only.name.is_empty() => Ok(Master { name: Some(only.name.clone()), ..self.master.clone() }),
+            interfaces => Err(Error::config(format!(
+                "key \"master\" is missing, and the plugin before ipvlan reports {} interfaces where it needs to be one: \
+                 name the master",
+                interfaces.len()
+            ))),
+        }
+    }
+
+    pub(super) async fn create(&self, site: &Site<'_>, previous: Option<&CniResult>) -> Result<Created, Error> {
+        self.addresses(None, previous)?;
+        let master = self.master_behind(previous)?;
+        let parent = master.find(site).await?;
+        check_mtu(self.mtu, &parent)?;
+        let kind = Kind::Ipvlan { parent: parent.index, mode: self.mode, flag: IpvlanFlag::Bridge };
+        let new = NewLink { mtu: self.mtu, group: site.group, ..NewLink::new(site.ifname, kind) };
+        let link = creation::create(site, master.netlink(site), &new).await?;
+        Ok(Created { link, host: None, bridge: None })
+    }
+
+    pub(super) async fn configure(
+        &self,
+        site: &Site<'_>,
+        created: &Created,
+        answer: Option<Answer>,
+        previous: Option<&CniResult>,
+    ) -> Result<CniResult, Error> {
+        let answer = self.addresses(answer, previous)?.unwrap_or_default();
+        interface::improve(site, &ANNOUNCE)?;
+        interface::configure(site, &created.link, &answer).await?;
+        interface::result(&[interface::Interface::in_pod(site, &created.link)], 0, &answer, self.dns.as_deref())
+    }
+
+    /// The IPAM plugin's answer, or what the plugin before says; `None` as long as the former is not there.
+    ///
+    /// # Errors
+    /// Code 7, when there will be neither.
+    fn addresses(&self, answer: Option<Answer>, previous: Option<&CniResult>) -> Result<Option<Answer>, Error> {
+        if answer.is_some() || self.has_ipam {
+            return Ok(answer);
+        }
+        match previous {
+            Some(previous) if !previous.addresses().is_empty() => Ok(Some(Answer::try_from(previous)?)),
+            _ => Err(Error::config(
+                "key \"ipam\" is missing: ipvlan needs addresses, from it or from a plugin before it in the list",
+            )),
+        }
+    }
+
+    pub(super) async fn check(&self, site: &Site<'_>, previous: &CniResult) -> Result<(), Error> {
+        let link = check::link(site, previous).await?;
+        if self.master.name.is_some() {
+            self.master.find(site).await.map_err(|error| failed(error.message))?;
+        }
+        match link.kind {
+            KindDetails::Ipvlan(Some(mode)) if mode == self.mode => {}
+            KindDetails::Ipvlan(_) => {
+                return Err(failed(format!("the ipvlan {} has another mode than the configuration", site.ifname)));
+            }
+            _ => {
+                return Err(failed(format!("interface {} is no ipvlan but of kind {:?}", site.ifname, link.link.kind)));
+            }
+        }
+        check::addresses_and_routes(site, &link, previous).await
+    }
+}
+
+fn mode(text: &str) -> Result<IpvlanMode, Error> {
+    Ok(match text {
+        "" | "l2" => IpvlanMode::L2,
+        "l3" => IpvlanMode::L3,
+        "l3s" => IpvlanMode::L3s,
+        _ => return Err(Error::config(format!("key \"mode\" is {}: it must be l2, l3 or l3s", quoted(text)))),
+    })
+}

@@ -1,0 +1,134 @@
+//! macvlan: a MAC of its own on the master's wire (`plugins/main/macvlan` of the reference).
+//!
+//! What differs, on purpose: a failed ADD leaves no link (the caller deletes what was made), and a DEL needs no master.
+
+use serde_json::value::RawValue;
+
+use super::check::{self, failed};
+use super::ipam::Answer;
+use super::keys::{self, AskedMac};
+use super::master::Master;
+use super::{Choice, Created, Site, creation, interface};
+use crate::cni::args::Args;
+use crate::cni::result::CniResult;
+use crate::cni::text::quoted;
+use crate::cni::{Error, Object};
+use crate::kernel::netlink::{Kind, KindDetails, Link, LinkChange, MacvlanMode, NewLink};
+use crate::kernel::sysctl::Family;
+
+/// Keys of the configuration, beside those of every plugin.
+const KEYS: [&str; 6] = ["master", "mode", "mtu", "mac", "linkInContainer", "bcqueuelen"];
+
+/// Variables by which the kernel announces new addresses, and a link that comes up.
+pub(super) const ANNOUNCE: [(Family, &str, &str); 2] =
+    [(Family::Ipv4, "arp_notify", "1"), (Family::Ipv6, "ndisc_notify", "1")];
+
+/// A configuration whose every key was checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    master: Master,
+    mode: MacvlanMode,
+    mtu: Option<u32>,
+    mac: Option<[u8; 6]>,
+    bc_queue_len: Option<u32>,
+    dns: Option<Box<RawValue>>,
+}
+
+impl Config {
+    /// # Errors
+    /// Code 7, naming the key; code 4 for CNI_ARGS.
+    pub(super) fn parse(config: &Object, args: &Args) -> Result<Choice<Self>, Error> {
+        if let Choice::Executed(reason) = keys::check_known(config, &KEYS) {
+            return Ok(Choice::Executed(reason));
+        }
+        let bc_queue_len: u32 = config.get_as("bcqueuelen")?.unwrap_or_default();
+        let mac = AskedMac::new("mac", config.text("mac")?).or_of_args(args)?.or_of_runtime(config)?;
+        Ok(Choice::Native(Config {
+            master: Master::parse(config)?,
+            mode: mode(&config.text("mode")?)?,
+            mtu: keys::mtu(config)?,
+            mac: mac.parse()?,
+            bc_queue_len: (bc_queue_len > 0).then_some(bc_queue_len),
+            dns: keys::dns(config)?,
+        }))
+    }
+
+    pub(super) fn master(&self) -> &Master {
+        &self.master
+    }
+
+    pub(super) async fn create(&self, site: &Site<'_>) -> Result<Created, Error> {
+        let parent = self.master.find(site).await?;
+        check_mtu(self.mtu, &parent)?;
+        let kind = Kind::Macvlan { parent: parent.index, mode: self.mode, bc_queue_len: self.bc_queue_len };
+        let new = NewLink { mtu: self.mtu, mac: self.mac, group: site.group, ..NewLink::new(site.ifname, kind) };
+        let link = creation::create(site, self.master.netlink(site), &new).await?;
+        Ok(Created { link, host: None, bridge: None })
+    }
+
+    pub(super) async fn configure(
+        &self,
+        site: &Site<'_>,
+        created: &Created,
+        answer: Option<Answer>,
+    ) -> Result<CniResult, Error> {
+        let link = &created.link;
+        let answer = match answer {
+            Some(answer) => {
+                interface::improve(site, &ANNOUNCE)?;
+                interface::configure(site, link, &answer).await?;
+                answer
+            }
+            None => {
+                site.pod.change_link(link.index, &LinkChange::up()).await?;
+                Answer::default()
+            }
+        };
+        interface::result(&[interface::Interface::in_pod(site, link)], 0, &answer, self.dns.as_deref())
+    }
+
+    pub(super) async fn check(&self, site: &Site<'_>, previous: &CniResult) -> Result<(), Error> {
+        let link = check::link(site, previous).await?;
+        self.master.find(site).await.map_err(|error| failed(error.message))?;
+        match link.kind {
+            KindDetails::Macvlan(Some(mode)) if mode == self.mode => {}
+            KindDetails::Macvlan(_) => {
+                return Err(failed(format!("the macvlan {} has another mode than the configuration", site.ifname)));
+            }
+            _ => {
+                return Err(failed(format!(
+                    "interface {} is no macvlan but of kind {:?}",
+                    site.ifname, link.link.kind
+                )));
+            }
+        }
+        check::addresses_and_routes(site, &link, previous).await
+    }
+}
+
+fn mode(text: &str) -> Result<MacvlanMode, Error> {
+    Ok(match text {
+        "" | "bridge" => MacvlanMode::Bridge,
+        "private" => MacvlanMode::Private,
+        "vepa" => MacvlanMode::Vepa,
+        "passthru" => MacvlanMode::Passthru,
+        _ => {
+            return Err(Error::config(format!(
+                "key \"mode\" is {}: it must be bridge, private, vepa or passthru",
+                quoted(text)
+            )));
+        }
+    })
+}
+
+/// # Errors
+/// Code 7, when the MTU is above the parent's.
+pub(super) fn check_mtu(mtu: Option<u32>, parent: &Link) -> Result<(), Error> {
+    match mtu {
+        Some(mtu) if mtu > parent.mtu => Err(Error::config(format!(
+            "key \"mtu\" is {mtu}, and the master {} has {}: it must not be more, or raise the master's",
+            parent.name, parent.mtu
+        ))),
+        _ => Ok(()),
+    }
+}
