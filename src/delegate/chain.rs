@@ -5,53 +5,170 @@
 //! [`del`] for the whole network, the failing plugin included.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 
 use serde_json::value::RawValue;
 
 use super::answer;
 use super::exec::{self, Finished, Job};
 use super::failure::{Call, Failure};
+use super::native::Run;
 use super::search;
-use super::{Attached, Context};
+use super::{Attached, Context, Ground};
 use crate::cni::network::{Network, Plugin};
 use crate::cni::request::Command;
 use crate::cni::result::CniResult;
 use crate::cni::{Error, Object};
+use crate::kernel;
+use crate::kernel::netlink::{Link, Netlink};
 
-/// Attaches: every plugin in order, each with the former's result in the network's version as `prevResult`. Gives the
-/// last one's result as it was written.
+/// What an ADD gives.
+#[derive(Clone, Debug)]
+pub struct Added {
+    /// The last plugin's result as it was written.
+    pub result: CniResult,
+    /// The link in the pod, where this process made it.
+    pub link: Option<Link>,
+}
+
+/// Attaches: every plugin in order, each with the former's result in the network's version as `prevResult`.
 ///
 /// # Errors
-/// The first plugin's failure; the plugins before it have done their part.
-pub async fn add(network: &Network, context: &Context<'_>) -> Result<CniResult, Failure> {
+/// The first plugin's failure; the plugins before it have done their part, and it may have done some of its own.
+pub async fn add(network: &Network, context: &Context<'_>) -> Result<Added, Failure> {
     let mut last: Option<CniResult> = None;
-    for plugin in &network.plugins {
+    let mut made = None;
+    for (position, plugin) in network.plugins.iter().enumerate() {
         let call = call(network, plugin, Command::Add, context);
-        let input = || {
-            let previous = last.as_ref().map(|result| result.convert(network.version)?.to_raw()).transpose()?;
-            plugin.stdin(&network.name, network.version, previous.as_deref(), context.runtime_config)
-        };
-        let finished = run(&call, context, input()).await?;
-        last = Some(answer::result(&call, finished, network.version)?);
+        let previous = last.as_ref().map(|result| result.convert(network.version)).transpose();
+        let previous = previous.map_err(|error| input_error(&call, error))?;
+        let raw = previous.as_ref().map(CniResult::to_raw).transpose();
+        let input =
+            raw.and_then(|raw| plugin.stdin(&network.name, network.version, raw.as_deref(), context.runtime_config));
+        last = Some(match context.runners.at(position) {
+            Some(native) => {
+                let input = input.map_err(|error| input_error(&call, error))?;
+                let run = Run { native, network, call: &call, context, input };
+                let (result, link) = run.add(previous.as_ref()).await?;
+                made = Some(link);
+                result
+            }
+            None => answer::result(&call, run(&call, context, input).await?, network.version)?,
+        });
     }
-    last.ok_or_else(|| Failure::Input {
-        call: Box::new(Call {
+    let result = last.ok_or_else(|| {
+        let call = Call {
             plugin: String::new(),
             command: Command::Add,
             network: network.name.clone(),
             ifname: context.ifname.to_owned(),
-        }),
-        error: Box::new(Error::config("the network has no plugins")),
-    })
+        };
+        input_error(&call, Error::config("the network has no plugins"))
+    })?;
+    Ok(Added { result, link: made })
 }
 
 /// Detaches: every plugin in reverse order, past errors. `prev_result` is the ADD's; plugins get it from version 0.4.0
-/// on and when it can be said in the network's version: a DEL does without rather than fail.
+/// on and when it can be said in the network's version: a DEL does without rather than fail. Of a network whose
+/// interface this process makes, it is deleted by its name: for callers that know no more of it.
 ///
 /// # Errors
 /// All plugins' failures; a missing executable is one, because what it should undo is still there.
 pub async fn del(network: &Network, context: &Context<'_>, prev_result: Option<&CniResult>) -> Result<(), Failure> {
-    let previous = prev_result.filter(|_| network.version.has_prev_result_on_del()).and_then(|result| {
+    del_above_link(network, context, prev_result).await?;
+    let Some(position) = context.runners.position() else { return Ok(()) };
+    if let Some(plugin) = network.plugins.get(position)
+        && let Some(Ground { pod: Some((_, pod)), .. }) = context.ground
+    {
+        let call = call(network, plugin, Command::Del, context);
+        delete_by_name(pod, context.ifname, &plugin.type_name)
+            .await
+            .map_err(|error| input_error(&call, error.into()))?;
+    }
+    del_below_link(network, context, prev_result).await
+}
+
+async fn delete_by_name(pod: &Netlink, ifname: &str, plugin_type: &str) -> Result<(), kernel::Error> {
+    let kind = if plugin_type == "bridge" { "veth" } else { plugin_type };
+    match pod.link_by_name(ifname).await? {
+        Some(link) if link.kind == kind => pod.delete_link(link.index).await,
+        _ => Ok(()),
+    }
+}
+
+/// The part of a DEL before the network's link goes, where this process makes it: the plugins after its own, in reverse
+/// order. Otherwise the whole DEL.
+///
+/// # Errors
+/// As [`del`].
+pub async fn del_above_link(
+    network: &Network,
+    context: &Context<'_>,
+    prev_result: Option<&CniResult>,
+) -> Result<(), Failure> {
+    let above = context.runners.position().map_or(0, |position| position.saturating_add(1));
+    del_plugins(network, network.plugins.get(above..).unwrap_or_default(), context, prev_result).await
+}
+
+/// The part of a DEL after the network's link is gone: its addresses, and the plugins before the one of this process.
+/// Nothing where all are executed.
+///
+/// # Errors
+/// As [`del`].
+pub async fn del_below_link(
+    network: &Network,
+    context: &Context<'_>,
+    prev_result: Option<&CniResult>,
+) -> Result<(), Failure> {
+    let Some(position) = context.runners.position() else { return Ok(()) };
+    let (Some(native), Some(plugin)) = (context.runners.at(position), network.plugins.get(position)) else {
+        return Ok(());
+    };
+    let call = call(network, plugin, Command::Del, context);
+    let previous = previous_of_del(network, context, prev_result);
+    let released = async {
+        let input = plugin.stdin(&network.name, network.version, previous.as_deref(), context.runtime_config);
+        let input = input.map_err(|error| input_error(&call, error))?;
+        let run = Run { native, network, call: &call, context, input };
+        run.release(&known_addresses(network, position, prev_result)).await
+    };
+    let mut failures = Vec::new();
+    if go_on(&mut failures, released.await) {
+        let below = del_plugins(network, network.plugins.get(..position).unwrap_or_default(), context, prev_result);
+        go_on(&mut failures, below.await);
+    }
+    Failure::all(failures)
+}
+
+/// The addresses of a result, when no plugin after the one at `position` may have changed it.
+fn known_addresses(network: &Network, position: usize, result: Option<&CniResult>) -> Vec<IpAddr> {
+    let is_last = position.checked_add(1) == Some(network.plugins.len());
+    let addresses = result.filter(|_| is_last).map(CniResult::addresses).unwrap_or_default();
+    addresses.into_iter().map(|address| address.address.ip()).collect()
+}
+
+async fn del_plugins(
+    network: &Network,
+    plugins: &[Plugin],
+    context: &Context<'_>,
+    prev_result: Option<&CniResult>,
+) -> Result<(), Failure> {
+    if plugins.is_empty() {
+        return Ok(());
+    }
+    let previous = previous_of_del(network, context, prev_result);
+    let mut failures = Vec::new();
+    for plugin in plugins.iter().rev() {
+        let input = plugin.stdin(&network.name, network.version, previous.as_deref(), context.runtime_config);
+        if !go_on(&mut failures, execute(network, plugin, Command::Del, context, input).await) {
+            break;
+        }
+    }
+    Failure::all(failures)
+}
+
+fn previous_of_del(network: &Network, context: &Context<'_>, prev_result: Option<&CniResult>) -> Option<Box<RawValue>> {
+    prev_result.filter(|_| network.version.has_prev_result_on_del()).and_then(|result| {
         result
             .convert(network.version)
             .and_then(|result| result.to_raw())
@@ -60,15 +177,7 @@ pub async fn del(network: &Network, context: &Context<'_>, prev_result: Option<&
                     "DEL goes without prevResult: {error}");
             })
             .ok()
-    });
-    let mut failures = Vec::new();
-    for plugin in network.plugins.iter().rev() {
-        let input = plugin.stdin(&network.name, network.version, previous.as_deref(), context.runtime_config);
-        if !go_on(&mut failures, execute(network, plugin, Command::Del, context, input).await) {
-            break;
-        }
-    }
-    Failure::all(failures)
+    })
 }
 
 /// Checks: every plugin in order with the ADD's final result. Networks with `disableCheck` or below version 0.4.0 are
@@ -81,11 +190,19 @@ pub async fn check(network: &Network, context: &Context<'_>, prev_result: &CniRe
         return Ok(());
     }
     let previous = prev_result.convert(network.version).and_then(|result| result.to_raw());
-    for plugin in &network.plugins {
+    for (position, plugin) in network.plugins.iter().enumerate() {
         let input = previous
             .clone()
             .and_then(|previous| plugin.stdin(&network.name, network.version, Some(&previous), context.runtime_config));
-        execute(network, plugin, Command::Check, context, input).await?;
+        match context.runners.at(position) {
+            Some(native) => {
+                let call = call(network, plugin, Command::Check, context);
+                let input = input.map_err(|error| input_error(&call, error))?;
+                let known = known_addresses(network, position, Some(prev_result));
+                Run { native, network, call: &call, context, input }.check(prev_result, &known).await?;
+            }
+            None => execute(network, plugin, Command::Check, context, input).await?,
+        }
     }
     Ok(())
 }
@@ -101,34 +218,50 @@ pub async fn gc(network: &Network, context: &Context<'_>, valid: &[Attached]) ->
     }
     let context = without_container(context);
     let mut failures = Vec::new();
-    for plugin in &network.plugins {
+    for (position, plugin) in network.plugins.iter().enumerate() {
         let input = plugin.stdin(&network.name, network.version, None, context.runtime_config).and_then(|mut input| {
             input.set_value("cni.dev/valid-attachments", &valid)?;
             // libcni sends both: plugins were written against a draft that named the key so.
             input.set_value("cni.dev/attachments", &valid)?;
             Ok(input)
         });
-        if !go_on(&mut failures, execute(network, plugin, Command::Gc, &context, input).await) {
+        let collected = match (context.runners.at(position), input) {
+            (Some(native), Ok(input)) => {
+                let call = call(network, plugin, Command::Gc, &context);
+                Run { native, network, call: &call, context: &context, input }.gc().await
+            }
+            (_, input) => execute(network, plugin, Command::Gc, &context, input).await,
+        };
+        if !go_on(&mut failures, collected) {
             break;
         }
     }
     Failure::all(failures)
 }
 
-/// Asks whether an ADD could succeed: every plugin in order. Networks below version 1.1.0 are passed over.
+/// Asks whether an ADD could succeed: every plugin in order. An executed plugin is not asked below version 1.1.0. The
+/// answer is what plugins of this process have found, each as a sentence: it keeps some pods from being attached, and
+/// who asks decides what that means.
 ///
 /// # Errors
 /// The first failure, so that its code (50, 51) reaches the runtime as it is.
-pub async fn status(network: &Network, context: &Context<'_>) -> Result<(), Failure> {
-    if !network.version.has_gc_and_status() {
-        return Ok(());
-    }
+pub async fn status(network: &Network, context: &Context<'_>) -> Result<Vec<String>, Failure> {
+    let is_asked = network.version.has_gc_and_status();
     let context = without_container(context);
-    for plugin in &network.plugins {
+    let mut findings = Vec::new();
+    for (position, plugin) in network.plugins.iter().enumerate() {
         let input = plugin.stdin(&network.name, network.version, None, context.runtime_config);
-        execute(network, plugin, Command::Status, &context, input).await?;
+        match context.runners.at(position) {
+            Some(native) => {
+                let call = call(network, plugin, Command::Status, &context);
+                let input = input.map_err(|error| input_error(&call, error))?;
+                findings.extend(Run { native, network, call: &call, context: &context, input }.status().await?);
+            }
+            None if is_asked => execute(network, plugin, Command::Status, &context, input).await?,
+            None => {}
+        }
     }
-    Ok(())
+    Ok(findings)
 }
 
 /// Keeps a failure; false when it was an interruption.
@@ -165,9 +298,13 @@ async fn execute(
     answer::done(&call, run(&call, context, input).await?)
 }
 
-/// Runs one plugin with `input`.
-async fn run(call: &Call, context: &Context<'_>, input: Result<Object, Error>) -> Result<Finished, Failure> {
-    let wrong = |error| Failure::Input { call: Box::new(call.clone()), error: Box::new(error) };
+fn input_error(call: &Call, error: Error) -> Failure {
+    Failure::Input { call: Box::new(call.clone()), error: Box::new(error) }
+}
+
+/// Runs one executable with `input`.
+pub(super) async fn run(call: &Call, context: &Context<'_>, input: Result<Object, Error>) -> Result<Finished, Failure> {
+    let wrong = |error| input_error(call, error);
     let executable = search::find(&call.plugin, context.path)
         .map_err(|missing| Failure::NotInstalled { call: Box::new(call.clone()), missing: Box::new(missing) })?;
     let input: Box<RawValue> = input.and_then(|input| input.to_raw()).map_err(wrong)?;

@@ -126,6 +126,16 @@ pub enum Failure {
     /// The plugin failed, by its own account or by its exit status.
     #[error("{0}")]
     Failed(Box<Failed>),
+    /// A plugin of this process failed.
+    #[error("plugin {} failed {call}: {error}", printable(&call.plugin))]
+    Native {
+        /// Who.
+        call: Box<Call>,
+        /// Why.
+        error: Box<Error>,
+        /// The deadline had passed, or a signal had come.
+        interrupted: bool,
+    },
     /// The plugin reported success, but its answer is no result.
     #[error("plugin {} ended {call} with success, but {reason}", printable(&call.plugin))]
     BadAnswer {
@@ -184,6 +194,7 @@ impl Failure {
     pub fn is_interruption(&self) -> bool {
         match self {
             Failure::Interrupted { .. } => true,
+            Failure::Native { interrupted, .. } => *interrupted,
             Failure::Several(failures) => failures.iter().any(Failure::is_interruption),
             _ => false,
         }
@@ -202,7 +213,8 @@ impl Failure {
             Failure::Failed(failed) => failed.code.unwrap_or(Code::DELEGATE),
             Failure::Input { error, .. } => error.code,
             Failure::Note { .. } | Failure::Talk { .. } => Code::IO,
-            Failure::Interrupted { .. } => Code::INTERRUPTED,
+            Failure::Interrupted { .. } | Failure::Native { interrupted: true, .. } => Code::INTERRUPTED,
+            Failure::Native { error, .. } => error.code,
             Failure::Several(failures) => {
                 let mut codes = failures.iter().map(Failure::code);
                 let first = codes.next().unwrap_or(Code::DELEGATE);
@@ -219,7 +231,7 @@ impl Failure {
         let words = |stderr: &str| if stderr.is_empty() { String::new() } else { format!("stderr: {stderr}") };
         match self {
             Failure::Failed(failed) => both(&failed.details, &words(&failed.stderr)),
-            Failure::Input { error, .. } => error.details.clone(),
+            Failure::Input { error, .. } | Failure::Native { error, .. } => error.details.clone(),
             Failure::BadAnswer { stderr, .. }
             | Failure::TooMuchOutput { stderr, .. }
             | Failure::Interrupted { stderr, .. } => words(stderr),

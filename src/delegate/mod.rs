@@ -1,6 +1,10 @@
-//! One network: its plugins in order, each a process of its own.
+//! One network: its plugins in order, each run by this process (room `plugins`) or a process of its own.
 //!
-//! What shaped this room: **a runtime kills only rooknet**, and a plugin starts further plugins (its IPAM) that know
+//! Who runs which is decided once for a call, from the configuration alone (`runners`), before anything is touched. At
+//! most one plugin of a network is run by this process, the one that makes the interface; so a DEL has two parts, before
+//! and after that interface goes, and whoever undoes several networks deletes their interfaces together in between.
+//!
+//! What shaped the rest: **a runtime kills only rooknet**, and a plugin starts further plugins (its IPAM) that know
 //! nothing of us. So every plugin runs as the leader of a process group, everything is decided about that group as a
 //! whole, and no member of it is left when a call returns (`group`). A plugin that was started does nothing until it
 //! has read its configuration, which gives the moment to note its group in the container's lock file: killed before
@@ -13,6 +17,8 @@
 //! | File | Subject |
 //! |---|---|
 //! | `chain` | the commands: which plugins, in which order, with which `prevResult` |
+//! | `runners` | who runs which plugin |
+//! | `native` | a plugin of this process, with its IPAM, which may be an executable |
 //! | `answer` | what a plugin's exit status and output mean |
 //! | `exec` | one run of one executable: start, note, feed, drain, end |
 //! | `group` | a process group: wait for its leader, kill it, wait for all of it |
@@ -28,8 +34,10 @@ mod exec;
 mod failure;
 mod group;
 mod masters;
+mod native;
 mod output;
 mod ranges;
+mod runners;
 mod search;
 
 use std::ffi::OsString;
@@ -37,15 +45,18 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub use chain::{add, check, del, gc, status};
+pub use chain::{Added, add, check, del, del_above_link, del_below_link, gc, status};
 pub use failure::{Call, Failed, Failure};
 pub use group::Exit;
 pub use masters::{MAX_CIDRS, check as check_masters, resolve as resolve_masters};
 pub use output::{MAX_LOGGED_STDERR, MAX_STDOUT, STDERR_TAIL};
 pub use ranges::give as give_ranges;
+pub use runners::{Runners, choose};
 pub use search::{Missing, find_executables};
 
 use crate::cni::Object;
+use crate::kernel::netlink::Netlink;
+use crate::kernel::netns::Netns;
 use crate::state::deadline::Deadline;
 use crate::state::lock::ContainerLock;
 
@@ -72,8 +83,25 @@ pub struct Context<'a> {
     /// The container's lock: told which process group runs. Plugins inherit its descriptor by themselves. `None` where
     /// no container is concerned.
     pub lock: Option<&'a ContainerLock>,
+    /// Who runs the network's plugins.
+    pub runners: &'a Runners,
+    /// Where this process works itself. `None` where no plugin of its own can be run.
+    pub ground: Option<Ground<'a>>,
     /// When to give up.
     pub deadline: &'a Deadline,
+}
+
+/// Where plugins of this process work.
+#[derive(Clone, Copy, Debug)]
+pub struct Ground<'a> {
+    /// A socket in the node's namespace.
+    pub node: &'a Netlink,
+    /// The pod's namespace, and a socket in it; `None` when it is gone, and for GC and STATUS.
+    pub pod: Option<(&'a Netns, &'a Netlink)>,
+    /// The interface group of the links that are made in the pod.
+    pub group: u32,
+    /// Whether new IPv4 addresses are probed for (RFC 5227).
+    pub conflict_probe: bool,
 }
 
 /// An attachment that is alive: what GC's plugins must keep.

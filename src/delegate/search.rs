@@ -7,19 +7,19 @@ use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use super::Runners;
 use crate::cni::network::Network;
 use crate::cni::text::{printable, printable_path, without_success_phrases};
 use crate::cni::{Code, Error};
 
-/// Checks that every plugin of `network`, and the IPAM plugin that each names, can be executed from `path`, so that an
-/// ADD fails before anything is touched.
+/// Checks that every plugin of `network` that is executed, and the IPAM plugin that each names, can be executed from
+/// `path`, so that an ADD fails before anything is touched.
 ///
 /// # Errors
 /// Code 100, naming type, the directories searched and what to install.
-pub fn find_executables(network: &Network, path: &[PathBuf]) -> Result<(), Error> {
-    for plugin in &network.plugins {
-        let ipam = plugin.ipam_type.as_deref().filter(|name| !name.is_empty());
-        for type_name in std::iter::once(plugin.type_name.as_str()).chain(ipam) {
+pub fn find_executables(network: &Network, runners: &Runners, path: &[PathBuf]) -> Result<(), Error> {
+    for (position, plugin) in network.plugins.iter().enumerate() {
+        for type_name in runners.executables(position, plugin) {
             find(type_name, path)
                 .map_err(|missing| Error::new(Code::DELEGATE, without_success_phrases(&missing.to_string())))?;
         }

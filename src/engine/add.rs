@@ -14,7 +14,7 @@ use super::default_route::{self, Moved, Owner};
 use super::devices;
 use super::failures::sentence;
 use super::find::Sources;
-use super::identity::{interface_group, journal_identity};
+use super::identity::{interface_groups, journal_identity};
 use super::netns::PodNetns;
 use super::plan::{self, Attachment, Inputs, Plan};
 use super::pod::Pod;
@@ -24,8 +24,8 @@ use super::settings::Settings;
 use super::undo::{self, Undo};
 use crate::cni::result::CniResult;
 use crate::cni::{Code, Error};
-use crate::delegate;
-use crate::kernel::netlink::Netlink;
+use crate::delegate::{self, Added};
+use crate::kernel::netlink::{Link, Netlink};
 use crate::kubeapi::credentials::Source;
 use crate::kubeapi::{ApiNetworks, Client};
 use crate::state::deadline::{Deadline, Reason};
@@ -84,7 +84,7 @@ async fn attach_networks(add: &Add<'_>, report: &Report<'_>) -> Result<String> {
         ifname: &call.environment.ifname,
         args: &call.environment.args,
         runtime_config: &call.config.runtime_config,
-        path: &call.path,
+        call,
         netns,
         deadline,
     })
@@ -219,14 +219,17 @@ async fn attach_all(
 ) -> Result<Vec<CniResult>> {
     let mut results = Vec::with_capacity(plan.attachments.len());
     let netlink = add.netns.netlink()?;
-    let group = interface_group(&journal.key());
+    let group = interface_groups(&journal.key()).executed;
     for (attachment, entry) in plan.attachments.iter().zip(&mut journal.attachments) {
         interrupted(add.deadline)?;
         progress.tried = progress.tried.saturating_add(1);
         fault::point("add.attach");
         let started = Instant::now();
-        let result = attach_one(add, attachment).await?;
-        entry.link = claim_link(netlink, attachment, group).await?;
+        let Added { result, link } = attach_one(add, attachment).await?;
+        entry.link = match link {
+            Some(Link { index, kind, .. }) => Some(LinkIdentity { index, kind }),
+            None => claim_link(netlink, attachment, group).await?,
+        };
         entry.result = Some(result.to_raw()?);
         results.push(result);
         fault::point("add.attached");
@@ -247,7 +250,7 @@ async fn attach_all(
     Ok(results)
 }
 
-async fn attach_one(&Add { call, lock, deadline, .. }: &Add<'_>, attachment: &Attachment) -> Result<CniResult> {
+async fn attach_one(&Add { call, lock, deadline, netns }: &Add<'_>, attachment: &Attachment) -> Result<Added> {
     let subject = Subject {
         container_id: &call.environment.container_id,
         netns: &call.environment.netns,
@@ -259,10 +262,12 @@ async fn attach_one(&Add { call, lock, deadline, .. }: &Add<'_>, attachment: &At
     if let Some(device) = &attachment.device {
         devices::copy_information(device, &attachment.runtime_config).with_context(about)?;
     }
-    delegate::add(&attachment.network, &call.context(subject, lock, deadline)).await.with_context(about)
+    let ground = Some(call.ground(&call.key(), Some(netns))?);
+    let context = delegate::Context { runners: &attachment.runners, ground, ..call.context(subject, lock, deadline) };
+    delegate::add(&attachment.network, &context).await.with_context(about)
 }
 
-/// Notes which link the attachment made, and puts it into this journal's group: both outlive a pod that renames it. One
+/// Notes which link an executed plugin made, and puts it into this journal's group: both outlive a pod that renames it. One
 /// of the node's is left as it is, since it goes back.
 async fn claim_link(netlink: &Netlink, attachment: &Attachment, group: u32) -> Result<Option<LinkIdentity>> {
     let Some(link) = netlink.link_by_name(&attachment.ifname).await? else {

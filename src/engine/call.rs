@@ -1,11 +1,18 @@
 //! One call of a runtime: what it asks, and the node's state that it works on.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
+
 use super::config::Config;
-use crate::cni::Object;
+use super::identity::interface_groups;
+use super::netns::PodNetns;
+use crate::cni::network::Network;
 use crate::cni::request::Environment;
-use crate::delegate::Context;
+use crate::cni::{Error, Object};
+use crate::delegate::{self, Context, Ground, Runners};
+use crate::kernel::netlink::Netlink;
 use crate::state::deadline::Deadline;
 use crate::state::journal::{Journals, Key};
 use crate::state::lock::ContainerLock;
@@ -22,6 +29,7 @@ pub(super) struct Call {
     /// Where plugins are searched: `binDir`, then CNI_PATH. Delegates get it as their CNI_PATH, so that a main plugin
     /// finds its IPAM plugin where we looked for it.
     pub(super) path: Vec<PathBuf>,
+    node: OnceCell<Netlink>,
 }
 
 impl Call {
@@ -31,7 +39,50 @@ impl Call {
         let searched = environment.path.iter().filter_map(|directory| std::path::absolute(directory).ok());
         path.extend(searched.filter(|directory| *directory != config.bin_dir));
         let journals = Journals::new(&config.state_dir);
-        Call { environment, config, journals, path }
+        Call { environment, config, journals, path, node: OnceCell::new() }
+    }
+
+    /// The socket in the node's namespace: opened when it is first needed, and one for all of the call.
+    ///
+    /// # Errors
+    /// When no socket can be made.
+    pub(super) fn node(&self) -> Result<&Netlink> {
+        if let Some(netlink) = self.node.get() {
+            return Ok(netlink);
+        }
+        let netlink = Netlink::own()?;
+        Ok(self.node.get_or_init(|| netlink))
+    }
+
+    /// Where plugins of this process work for the journal under `key`; `netns` is the pod's, where it lives.
+    ///
+    /// # Errors
+    /// When a socket cannot be made.
+    pub(super) fn ground<'a>(&'a self, key: &Key, netns: Option<&'a PodNetns>) -> Result<Ground<'a>> {
+        let pod = netns.map(|netns| anyhow::Ok((netns.netns(), netns.netlink()?))).transpose()?;
+        Ok(Ground {
+            node: self.node()?,
+            pod,
+            group: interface_groups(key).native,
+            conflict_probe: self.config.conflict_probe,
+        })
+    }
+
+    /// Decides who runs a network's plugins, at its beginning.
+    ///
+    /// # Errors
+    /// Code 7 for a configuration that no program would take; nothing where `native` is off.
+    pub(super) fn choose(&self, network: &Network, args: &str, runtime_config: &Object) -> Result<Runners, Error> {
+        if self.config.native { delegate::choose(network, args, runtime_config) } else { Ok(Runners::default()) }
+    }
+
+    /// The same for what exists already: of a configuration that is refused by now, an executed plugin may still be able
+    /// to undo what it did.
+    pub(super) fn choose_again(&self, network: &Network, args: &str, runtime_config: &Object) -> Runners {
+        self.choose(network, args, runtime_config).unwrap_or_else(|error| {
+            log::warn!(network = network.name.as_str(); "left to the executed plugins: {error}");
+            Runners::default()
+        })
     }
 
     /// The key of this call's journal.
@@ -59,6 +110,8 @@ impl Call {
             trace: &self.environment.trace,
             runtime_config: subject.runtime_config,
             lock: Some(lock),
+            runners: Runners::EXECUTED,
+            ground: None,
             deadline,
         }
     }
@@ -74,6 +127,8 @@ impl Call {
             trace: &self.environment.trace,
             runtime_config: Object::EMPTY,
             lock: None,
+            runners: Runners::EXECUTED,
+            ground: None,
             deadline,
         }
     }

@@ -97,7 +97,10 @@ async fn check_attachments(
                     args: &attachment.args,
                     runtime_config: &runtime_config,
                 };
-                delegate::check(&network, &call.context(subject, lock, deadline), &result).await?;
+                let runners = call.choose_again(&network, &attachment.args, &runtime_config);
+                let ground = Some(call.ground(&journal.key(), Some(netns))?);
+                let context = delegate::Context { runners: &runners, ground, ..call.context(subject, lock, deadline) };
+                delegate::check(&network, &context, &result).await?;
             }
             anyhow::Ok(())
         };

@@ -43,6 +43,11 @@ pub struct Config {
     pub bin_dir: PathBuf,
     /// `cniDir`: Multus's cache, for pods that it attached.
     pub cni_dir: PathBuf,
+    /// `native`: this process runs the plugins that it can run. What it has is what a call goes by that ends something;
+    /// [`super::settings::Settings`] refuses a value of the wrong type.
+    pub native: bool,
+    /// `conflictProbe`: new IPv4 addresses are probed for before they are used. As for `native`.
+    pub conflict_probe: bool,
     /// The configuration as given.
     pub object: Object,
 }
@@ -83,6 +88,8 @@ impl Config {
             state_dir: absolute_path(&object, "stateDir", DEFAULT_STATE_DIR).with_context(about)?,
             bin_dir: absolute_path(&object, "binDir", DEFAULT_BIN_DIR).with_context(about)?,
             cni_dir: absolute_path(&object, "cniDir", DEFAULT_CNI_DIR).with_context(about)?,
+            native: object.get("native").is_none() || object.flag("native").unwrap_or(true),
+            conflict_probe: object.flag("conflictProbe").unwrap_or(false),
             name,
             object,
         })

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::call::Call;
-use super::identity::interface_group;
+use super::identity::interface_groups;
 use super::netns::PodNetns;
 use super::undo::delete_virtual;
 use crate::state::deadline::Deadline;
@@ -43,10 +43,13 @@ async fn delete_links(call: &Call, key: &Key) -> Result<Vec<String>> {
     let Some(netns) = PodNetns::open(&call.environment.netns)? else { return Ok(Vec::new()) };
     let netlink = netns.netlink()?;
     let mut names = Vec::new();
-    for link in netlink.links_of_group(interface_group(key)).await? {
-        delete_virtual(netlink, &link).await?;
-        fault::point("corrupt.link-deleted");
-        names.push(link.name);
+    let groups = interface_groups(key);
+    for group in [groups.native, groups.executed] {
+        for link in netlink.links_of_group(group).await? {
+            delete_virtual(netlink, &link).await?;
+            fault::point("corrupt.link-deleted");
+            names.push(link.name);
+        }
     }
     Ok(names)
 }

@@ -18,7 +18,6 @@ use super::undo::Undo;
 use crate::cni::network::Network;
 use crate::cni::result::CniResult;
 use crate::delegate;
-use crate::kernel::netlink::Netlink;
 use crate::state;
 use crate::state::deadline::Deadline;
 use crate::state::journal::{Key, Read};
@@ -72,6 +71,7 @@ async fn without_journal(call: &Call, lock: &ContainerLock, deadline: &Deadline)
     // In chained mode the default network is the primary plugin's, which the runtime calls itself.
     let is_ours = |entry: &&CachedAttachment| call.config.is_delegating() || !entry.is_default;
     let netns = PodNetns::open(&call.environment.netns)?;
+    let ground = Some(call.ground(&call.key(), netns.as_ref())?);
     let args = call.environment.args.to_string();
     let mut failures = Failures::default();
     for entry in cached.iter().filter(is_ours).rev() {
@@ -89,7 +89,9 @@ async fn without_journal(call: &Call, lock: &ContainerLock, deadline: &Deadline)
                 args: entry.args.as_ref().unwrap_or(&args),
                 runtime_config: &entry.runtime_config,
             };
-            anyhow::Ok(delegate::del(&network, &call.context(subject, lock, deadline), result.as_ref()).await?)
+            let runners = call.choose_again(&network, subject.args, subject.runtime_config);
+            let context = delegate::Context { runners: &runners, ground, ..call.context(subject, lock, deadline) };
+            anyhow::Ok(delegate::del(&network, &context, result.as_ref()).await?)
         };
         if let Err(error) = undone.await.with_context(|| format!("network {} of Multus's cache", entry.reference)) {
             failures.push(error);
@@ -123,7 +125,7 @@ async fn default_network(call: &Call, lock: &ContainerLock, deadline: &Deadline)
         }
     }
     first.take_share(&mut runtime_config).with_context(about)?;
-    if let Err(error) = delegate::resolve_masters(&mut first.network, &Netlink::own()?).await {
+    if let Err(error) = delegate::resolve_masters(&mut first.network, call.node()?).await {
         log::warn!("{}: DEL goes without a master: {}", about(), sentence(&error));
     }
     let result = call
@@ -146,7 +148,10 @@ async fn default_network(call: &Call, lock: &ContainerLock, deadline: &Deadline)
         args: &args,
         runtime_config: &runtime_config,
     };
-    delegate::del(&first.network, &call.context(subject, lock, deadline), result.as_ref()).await.with_context(about)
+    let runners = call.choose_again(&first.network, subject.args, subject.runtime_config);
+    let ground = Some(call.ground(&call.key(), netns.as_ref())?);
+    let context = delegate::Context { runners: &runners, ground, ..call.context(subject, lock, deadline) };
+    delegate::del(&first.network, &context, result.as_ref()).await.with_context(about)
 }
 
 /// Tries one journal again whose undoing failed, or whose call was killed, and whose namespace is gone: a runtime

@@ -19,7 +19,7 @@ use super::identity::is_gone;
 use super::settings::Settings;
 use super::undo::Undo;
 use crate::cni::network::Network;
-use crate::cni::{Code, Error};
+use crate::cni::{Code, Error, Object};
 use crate::delegate::{self, Attached};
 use crate::state::deadline::{Deadline, Reason};
 use crate::state::journal::{Journal, Key, Read};
@@ -131,6 +131,7 @@ async fn collect_in_plugins(call: &Call, deadline: &Deadline, failures: &mut Fai
     }
     // Whatever becomes of this process, the lock lasts as long as its plugins.
     let context = delegate::Context { lock: Some(&collect), ..call.node_context(deadline) };
+    let runtime_config = Object::EMPTY;
     for network in networks.into_values() {
         in_time(deadline)?;
         let mut list = valid.get(&network.name).cloned().unwrap_or_default();
@@ -144,6 +145,8 @@ async fn collect_in_plugins(call: &Call, deadline: &Deadline, failures: &mut Fai
             };
             add_given(given, &mut list);
         }
+        let runners = call.choose_again(&network, "", runtime_config);
+        let context = delegate::Context { runners: &runners, ..context.clone() };
         if let Err(failure) = delegate::gc(&network, &context, &list).await {
             failures.push(anyhow::Error::from(failure).context(format!("GC of network {}", network.name)));
         }

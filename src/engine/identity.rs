@@ -6,18 +6,29 @@ use super::netns::PodNetns;
 use crate::kernel::netns::{self, Identity};
 use crate::state::journal::{self, Journal, Key, NetnsIdentity};
 
-/// The interface group (IFLA_GROUP) of a journal's links in the pod's namespace.
+/// The interface groups (IFLA_GROUP) of a journal's links in the pod's namespace.
 ///
-/// Computed from the key, so that it is known even when the journal cannot be read: two journals in one namespace get
-/// different groups. Never 0, the kernel's default for everybody's links.
-pub(super) fn interface_group(key: &Key) -> u32 {
+/// Two, so that the links which this process made can be deleted together while those of executed plugins are left to
+/// them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InterfaceGroups {
+    /// Of links that this process made.
+    pub(super) native: u32,
+    /// Of links that executed plugins made.
+    pub(super) executed: u32,
+}
+
+/// The groups of a journal's links. Computed from the key, so that they are known even when the journal cannot be read:
+/// two journals in one namespace get different groups. Never 0, the kernel's default for everybody's links.
+pub(super) fn interface_groups(key: &Key) -> InterfaceGroups {
     // FNV-1a: stable across builds, unlike std's hasher.
     const OFFSET: u32 = 0x811c_9dc5;
     const PRIME: u32 = 0x0100_0193;
     let bytes = key.container_id.bytes().chain([b'@']).chain(key.ifname.bytes());
     let hash = bytes.fold(OFFSET, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(PRIME));
     // Kept clear of the small numbers that administrators use, and positive where a tool reads it as signed.
-    (hash & 0x3fff_ffff) | 0x4000_0000
+    let native = (hash & 0x3fff_fffe) | 0x4000_0000;
+    InterfaceGroups { native, executed: native | 1 }
 }
 
 /// A namespace's identity as the journal keeps it.

@@ -16,6 +16,7 @@ mod failures;
 mod find;
 mod gc;
 mod identity;
+mod links;
 mod netns;
 mod plan;
 mod pod;

@@ -57,6 +57,10 @@ impl PodNetns {
         .into())
     }
 
+    pub(super) fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
     pub(super) fn identity(&self) -> Identity {
         self.netns.identity()
     }

@@ -4,10 +4,10 @@
 //! beforehand is asked beforehand: names, policy, capabilities, programs, masters, and whether the names are free.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use super::call::Call;
 use super::devices::{self, Device};
 use super::find::{FoundNetwork, Sources};
 use super::netns::PodNetns;
@@ -16,8 +16,7 @@ use super::settings::{DefaultNetwork, Settings};
 use crate::cni::args::Args;
 use crate::cni::network::Network;
 use crate::cni::{Code, Error, Object};
-use crate::delegate;
-use crate::kernel::netlink::Netlink;
+use crate::delegate::{self, Runners};
 use crate::multinet::interface_names;
 use crate::multinet::selection::{self, Selection};
 use crate::state::deadline::Deadline;
@@ -39,8 +38,8 @@ pub(super) struct Inputs<'a> {
     pub(super) args: &'a Args,
     /// `runtimeConfig` as the runtime gave it: for the default network only (standard v1.3, 7.5).
     pub(super) runtime_config: &'a Object,
-    /// Where plugins are searched.
-    pub(super) path: &'a [PathBuf],
+    /// The call itself.
+    pub(super) call: &'a Call,
     /// The pod's network namespace.
     pub(super) netns: &'a PodNetns,
     /// When to give up.
@@ -70,6 +69,8 @@ pub(super) struct Attachment {
     pub(super) default_route: Vec<IpAddr>,
     /// Its device of the kubelet.
     pub(super) device: Option<Device>,
+    /// Who runs its plugins.
+    pub(super) runners: Runners,
 }
 
 impl Attachment {
@@ -300,6 +301,7 @@ fn settle(
         takes_default_route,
         default_route,
         device: None,
+        runners: Runners::default(),
     })
 }
 
@@ -309,13 +311,18 @@ async fn settle_node(inputs: &Inputs<'_>, attachments: &mut [Attachment]) -> Res
         return Ok(());
     }
     let pod = inputs.netns.netlink()?;
-    let node = Netlink::own()?;
+    let node = inputs.call.node()?;
     for attachment in attachments {
-        let Attachment { display, network, .. } = attachment;
+        let Attachment { display, network, args, runtime_config, .. } = attachment;
         let about = || format!("network {display}");
-        delegate::find_executables(network, inputs.path).with_context(about)?;
-        delegate::resolve_masters(network, &node).await.with_context(about)?;
-        delegate::check_masters(network, &node).await.with_context(about)?;
+        delegate::resolve_masters(network, node).await.with_context(about)?;
+        let runners = inputs.call.choose(network, args, runtime_config).with_context(about)?;
+        if let Some(reason) = runners.reason() {
+            log::info!(network = display.as_str(); "executed: {reason}");
+        }
+        delegate::find_executables(network, &runners, &inputs.call.path).with_context(about)?;
+        delegate::check_masters(network, node).await.with_context(about)?;
+        attachment.runners = runners;
         // The delegate's own DEL, in a rollback, would delete by name what was there before, and to the kernel an
         // alternative name is one: so look first.
         if pod.is_name_taken(&attachment.ifname).await? {

@@ -81,9 +81,9 @@ impl Settings {
     pub fn parse(config: &Config) -> Result<Self> {
         let object = &config.object;
         let about = || format!("configuration {:?}", config.name);
-        // Nothing reads these: a DEL always behaves as with retryDeleteOnError, `native` is for a later version. Their
-        // types are checked all the same, so that a configuration which is accepted today is not refused then.
-        for key in ["native", "retryDeleteOnError"] {
+        // A DEL always behaves as with retryDeleteOnError, and reads the others with less strictness: only here is a wrong
+        // type an error.
+        for key in ["native", "conflictProbe", "retryDeleteOnError"] {
             object.flag(key).with_context(about)?;
         }
         let kubeconfig = optional_path(object, "kubeconfig").with_context(about)?;

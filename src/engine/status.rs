@@ -16,8 +16,7 @@ use super::readiness;
 use super::settings::Settings;
 use crate::cni::text::printable_path;
 use crate::cni::{Code, Object};
-use crate::delegate;
-use crate::kernel::netlink::Netlink;
+use crate::delegate::{self, Runners};
 use crate::kubeapi::credentials::Source;
 use crate::state::deadline::Deadline;
 
@@ -29,8 +28,9 @@ pub(super) async fn status(call: &Call) -> Result<()> {
     let deadline = Deadline::with_signals(DEADLINE)?;
     let settings = Settings::parse(&call.config).map_err(no_pod)?;
     let sources = Sources::on_node(&settings);
-    for_every_pod(call, &settings, &sources, &deadline).await.map_err(no_pod)?;
-    match for_some_pods(call, &settings, &sources).await {
+    let mut failures = Failures::default();
+    for_every_pod(call, &settings, &sources, &deadline, &mut failures).await.map_err(no_pod)?;
+    match for_some_pods(call, &settings, &sources, &deadline, failures).await {
         Ok(()) => Ok(()),
         Err(failures) if settings.status_strict => Err(not_available(&failures.into_error(
             "some pods cannot be attached on this node, and the key \"statusStrict\" makes that a failure",
@@ -56,7 +56,15 @@ fn not_available(cause: &anyhow::Error) -> anyhow::Error {
     known.into()
 }
 
-async fn for_every_pod(call: &Call, settings: &Settings, sources: &Sources<'_>, deadline: &Deadline) -> Result<()> {
+/// What every ADD needs. What a plugin of this process finds is for the list of what only some pods feel: a full pool
+/// has room again when a pod goes, and the pods that are there must not be evicted for it.
+async fn for_every_pod(
+    call: &Call,
+    settings: &Settings,
+    sources: &Sources<'_>,
+    deadline: &Deadline,
+    findings: &mut Failures,
+) -> Result<()> {
     call.journals.probe().context("the state directory cannot be written")?;
     let Some(default) = &settings.default_network else { return Ok(()) };
     if !readiness::is_ready(settings) {
@@ -66,41 +74,59 @@ async fn for_every_pod(call: &Call, settings: &Settings, sources: &Sources<'_>, 
             printable_path(&file)
         ));
     }
-    let context = call.node_context(deadline);
     // One that only the API server knows is not judged: a STATUS must not depend on it.
     let found = sources.default_networks_on_node(default).await?.unwrap_or_default();
-    let netlink = Netlink::own()?;
     for mut found in found {
         let display = found.display.clone();
         let about = || format!("default network {display}");
-        delegate::find_executables(&found.network, &call.path).with_context(about)?;
-        found.take_share(&mut Object::new()).with_context(about)?;
-        delegate::resolve_masters(&mut found.network, &netlink).await.with_context(about)?;
-        delegate::status(&found.network, &context).await.with_context(about)?;
+        let runners = prepare(call, &mut found).await.with_context(about)?;
+        let context = context(call, &runners, deadline)?;
+        for finding in delegate::status(&found.network, &context).await.with_context(about)? {
+            findings.push(anyhow!(finding).context(about()));
+        }
     }
     Ok(())
 }
 
+/// Finds what a network needs of the node (its share of addresses, its master, its programs) and who runs its plugins.
+async fn prepare(call: &Call, found: &mut FoundNetwork) -> Result<Runners> {
+    let mut runtime_config = Object::new();
+    found.take_share(&mut runtime_config)?;
+    delegate::resolve_masters(&mut found.network, call.node()?).await?;
+    let runners = call.choose(&found.network, "", &runtime_config)?;
+    delegate::find_executables(&found.network, &runners, &call.path)?;
+    Ok(runners)
+}
+
+fn context<'a>(call: &'a Call, runners: &'a Runners, deadline: &'a Deadline) -> Result<delegate::Context<'a>> {
+    let ground = Some(call.ground(&call.key(), None)?);
+    Ok(delegate::Context { runners, ground, ..call.node_context(deadline) })
+}
+
 /// What pods outside the system namespaces get (`defaultNetworks`) and what pods may ask for (`networksDir`): each
-/// network parses, its programs are installed, its master exists, this node has its share of addresses. And the credentials by which the rest is asked for
-/// can be used; no request is made.
-async fn for_some_pods(call: &Call, settings: &Settings, sources: &Sources<'_>) -> Result<(), Failures> {
-    let mut failures = Failures::default();
+/// network parses, its programs are installed, its master exists, this node has addresses for it. And the credentials by
+/// which the rest is asked for can be used; no request is made. Adds to `failures`.
+async fn for_some_pods(
+    call: &Call,
+    settings: &Settings,
+    sources: &Sources<'_>,
+    deadline: &Deadline,
+    mut failures: Failures,
+) -> Result<(), Failures> {
     if let Some(kubeconfig) = &settings.kubeconfig
         && let Err(error) = Source::new(kubeconfig).check()
     {
         failures.push(anyhow::Error::from(error).context("the API server cannot be asked"));
     }
-    let netlink = Netlink::own().map_err(anyhow::Error::from)?;
     for reference in &settings.default_networks {
         let found = sources.reference_on_node(reference).await;
-        if let Err(error) = usable(call, &netlink, found).await {
+        if let Err(error) = usable(call, found, deadline).await {
             failures.push(error.context(format!("key \"defaultNetworks\", network {reference:?}")));
         }
     }
     for (namespace, name) in sources.references().map_err(anyhow::Error::from)? {
         let found = sources.definition(&namespace, &name, Named::Pod).await;
-        if let Err(error) = usable(call, &netlink, found).await {
+        if let Err(error) = usable(call, found, deadline).await {
             failures.push(error.context(format!("network {namespace}/{name}")));
         }
     }
@@ -108,10 +134,14 @@ async fn for_some_pods(call: &Call, settings: &Settings, sources: &Sources<'_>) 
 }
 
 /// Whether a network could be attached now; one that has just gone is no failure.
-async fn usable(call: &Call, netlink: &Netlink, found: Result<Option<FoundNetwork>>) -> Result<()> {
+async fn usable(call: &Call, found: Result<Option<FoundNetwork>>, deadline: &Deadline) -> Result<()> {
     let Some(mut found) = found? else { return Ok(()) };
-    delegate::find_executables(&found.network, &call.path)?;
-    found.take_share(&mut Object::new())?;
-    delegate::resolve_masters(&mut found.network, netlink).await?;
-    delegate::check_masters(&found.network, netlink).await
+    let runners = prepare(call, &mut found).await?;
+    delegate::check_masters(&found.network, call.node()?).await?;
+    // Programs are not asked: there may be many networks, and one second for all of them.
+    if !runners.are_all_native(&found.network) {
+        return Ok(());
+    }
+    let findings = delegate::status(&found.network, &context(call, &runners, deadline)?).await?;
+    if findings.is_empty() { Ok(()) } else { Err(anyhow!(findings.join("; "))) }
 }

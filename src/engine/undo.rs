@@ -4,19 +4,20 @@
 //! It may run twice, after a kill at any point, with the namespace gone: a delegate's DEL is idempotent, and what it
 //! leaves in the namespace is removed by identity.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde_json::value::RawValue;
 
 use super::call::{Call, Subject};
 use super::devices;
 use super::failures::{Failures, sentence};
-use super::identity::live_netns;
+use super::identity::{interface_groups, live_netns};
+use super::links;
 use super::netns::{PodNetns, path_or_empty};
 use super::traces;
 use crate::cni::network::Network;
 use crate::cni::result::CniResult;
-use crate::cni::{Error, Object};
-use crate::delegate::{self, Failure};
+use crate::cni::{Code, Error, Object};
+use crate::delegate::{self, Failure, Runners};
 use crate::kernel::netlink::{Link, Netlink};
 use crate::state::deadline::Deadline;
 use crate::state::fault;
@@ -50,46 +51,42 @@ impl Undo<'_> {
         undone
     }
 
+    /// Newest first. Attachments whose interfaces this process made wait for each other, as far as no other one lies
+    /// between them: their interfaces go together, and their addresses then, because one that still answers must not be
+    /// handed out again.
     async fn attachments(&self, journal: &Journal, runtime_path: &str) -> Result<(), Failures> {
         let live = live_netns(journal, runtime_path)?;
+        let scene = Scene { journal, live: live.as_ref() };
         let mut failures = Failures::default();
+        let mut together: Vec<Detaching<'_>> = Vec::new();
         for attachment in journal.attachments.iter().rev() {
             fault::point("undo.attachment");
-            let undone = self
-                .attachment(&journal.container_id, attachment, live.as_ref())
-                .await
-                .with_context(|| format!("network {} on interface {}", attachment.network, attachment.ifname));
-            match undone {
-                Ok(()) => log::info!(
-                    network = attachment.network.as_str(), interface = attachment.ifname.as_str(); "detached"
-                ),
+            let detaching = match self.read(attachment) {
+                Ok(detaching) => detaching,
                 Err(error) => {
-                    log::error!(
-                        network = attachment.network.as_str(), interface = attachment.ifname.as_str();
-                        "could not be detached: {}", sentence(&error)
-                    );
-                    failures.push(error);
+                    report(attachment, Err(error), &mut failures);
+                    continue;
                 }
+            };
+            if !detaching.runners.is_native() {
+                self.detach_together(&scene, std::mem::take(&mut together), &mut failures).await;
+                let detached = self.detach(&scene, &detaching).await;
+                report(attachment, detached.and_then(|()| detaching.end()), &mut failures);
+                continue;
             }
-            fault::point("undo.attachment-done");
+            match self.detach_above_link(&scene, &detaching).await {
+                Ok(()) => together.push(detaching),
+                Err(error) => report(attachment, Err(error), &mut failures),
+            }
         }
+        self.detach_together(&scene, together, &mut failures).await;
         failures.into_result()
     }
 
-    async fn attachment(&self, container_id: &str, attachment: &Attachment, live: Option<&PodNetns>) -> Result<()> {
+    /// Reads an attachment back from the journal.
+    fn read<'a>(&self, attachment: &'a Attachment) -> Result<Detaching<'a>> {
         let (network, runtime_config) = read_back(&attachment.config, &attachment.runtime_config)?;
-        self.detach(container_id, attachment, &network, &runtime_config, live).await?;
-        Ok(devices::remove_information(&runtime_config)?)
-    }
-
-    async fn detach(
-        &self,
-        container_id: &str,
-        attachment: &Attachment,
-        network: &Network,
-        runtime_config: &Object,
-        live: Option<&PodNetns>,
-    ) -> Result<()> {
+        let runners = self.call.choose_again(&network, &attachment.args, &runtime_config);
         let result = attachment
             .result
             .as_ref()
@@ -100,20 +97,44 @@ impl Undo<'_> {
                 log::warn!(network = attachment.network.as_str(); "DEL goes without prevResult: {error}");
                 None
             });
-        let subject = Subject {
-            container_id,
-            netns: path_or_empty(live),
-            ifname: &attachment.ifname,
-            args: &attachment.args,
-            runtime_config,
-        };
-        if let Some(live) = live
-            && let Err(error) = restore_name(live, attachment).await
-        {
-            log::warn!(interface = attachment.ifname.as_str(); "the name that the pod took from it cannot be restored: {error}");
+        Ok(Detaching { attachment, network, runtime_config, runners, result })
+    }
+
+    /// The executed plugins that stand after the one whose interface this process made.
+    async fn detach_above_link(&self, scene: &Scene<'_>, detaching: &Detaching<'_>) -> Result<()> {
+        let Detaching { network, runners, result, .. } = detaching;
+        if !runners.are_all_native(network) {
+            scene.restore_name(detaching.attachment).await;
         }
-        let detached = self.delegate(network, subject, result.as_ref()).await;
-        match (detached, live) {
+        let context = self.context(scene, detaching, path_or_empty(scene.live))?;
+        Ok(delegate::del_above_link(network, &context, result.as_ref()).await?)
+    }
+
+    async fn detach_together(&self, scene: &Scene<'_>, together: Vec<Detaching<'_>>, failures: &mut Failures) {
+        let deleted = match scene.live {
+            Some(live) if !together.is_empty() => delete_links(scene.journal, live, &together).await,
+            _ => together.iter().map(|_| Ok(())).collect(),
+        };
+        for (detaching, deleted) in together.iter().zip(deleted) {
+            let detached = match deleted {
+                Ok(()) => self.detach_below_link(scene, detaching).await,
+                Err(error) => Err(error),
+            };
+            report(detaching.attachment, detached.and_then(|()| detaching.end()), failures);
+        }
+    }
+
+    async fn detach_below_link(&self, scene: &Scene<'_>, detaching: &Detaching<'_>) -> Result<()> {
+        let context = self.context(scene, detaching, path_or_empty(scene.live))?;
+        Ok(delegate::del_below_link(&detaching.network, &context, detaching.result.as_ref()).await?)
+    }
+
+    /// All of a network whose plugins are executed.
+    async fn detach(&self, scene: &Scene<'_>, detaching: &Detaching<'_>) -> Result<()> {
+        let Detaching { attachment, network, .. } = detaching;
+        scene.restore_name(attachment).await;
+        let detached = self.execute(scene, detaching, path_or_empty(scene.live)).await?;
+        match (detached, scene.live) {
             (Ok(()), Some(live)) => remove_left_link(live.netlink()?, attachment, network).await,
             (Ok(()), None) => Ok(()),
             (Err(failure), _) if failure.is_interruption() => Err(failure.into()),
@@ -123,11 +144,11 @@ impl Undo<'_> {
                     "the plugin's DEL fails on what the pod made of the interface, which rooknet has deleted: \
                      trying it without the namespace: {failure}"
                 );
-                Ok(self.delegate(network, Subject { netns: "", ..subject }, result.as_ref()).await?)
+                Ok(self.execute(scene, detaching, "").await??)
             }
             (Err(failure), live)
                 if attachment.result.is_none()
-                    && traces::are_none(network, container_id, &attachment.ifname, live).await? =>
+                    && traces::are_none(network, &scene.journal.container_id, &attachment.ifname, live).await? =>
             {
                 log::warn!(
                     network = attachment.network.as_str(), interface = attachment.ifname.as_str();
@@ -140,14 +161,100 @@ impl Undo<'_> {
         }
     }
 
-    async fn delegate(
-        &self,
-        network: &Network,
-        subject: Subject<'_>,
-        result: Option<&CniResult>,
-    ) -> Result<(), Failure> {
-        delegate::del(network, &self.call.context(subject, self.lock, self.deadline), result).await
+    async fn execute(&self, scene: &Scene<'_>, detaching: &Detaching<'_>, netns: &str) -> Result<Result<(), Failure>> {
+        let context = self.context(scene, detaching, netns)?;
+        Ok(delegate::del(&detaching.network, &context, detaching.result.as_ref()).await)
     }
+
+    fn context<'a>(
+        &'a self,
+        scene: &Scene<'a>,
+        detaching: &'a Detaching<'_>,
+        netns: &'a str,
+    ) -> Result<delegate::Context<'a>> {
+        let subject = Subject {
+            container_id: &scene.journal.container_id,
+            netns,
+            ifname: &detaching.attachment.ifname,
+            args: &detaching.attachment.args,
+            runtime_config: &detaching.runtime_config,
+        };
+        let ground = Some(self.call.ground(&scene.journal.key(), scene.live)?);
+        Ok(delegate::Context {
+            runners: &detaching.runners,
+            ground,
+            ..self.call.context(subject, self.lock, self.deadline)
+        })
+    }
+}
+
+/// The journal that is undone, and its pod's namespace as long as it lives.
+struct Scene<'a> {
+    journal: &'a Journal,
+    live: Option<&'a PodNetns>,
+}
+
+impl Scene<'_> {
+    /// Gives the attachment's link the name back by which executed plugins look for it, as far as that is possible.
+    async fn restore_name(&self, attachment: &Attachment) {
+        if let Some(live) = self.live
+            && let Err(error) = restore_name(live, attachment).await
+        {
+            log::warn!(interface = attachment.ifname.as_str(); "the name that the pod took from it cannot be restored: {error}");
+        }
+    }
+}
+
+/// An attachment on its way out.
+struct Detaching<'a> {
+    attachment: &'a Attachment,
+    network: Network,
+    runtime_config: Object,
+    runners: Runners,
+    result: Option<CniResult>,
+}
+
+impl Detaching<'_> {
+    /// What comes when its plugins are done.
+    fn end(&self) -> Result<()> {
+        Ok(devices::remove_information(&self.runtime_config)?)
+    }
+}
+
+/// Deletes the interfaces that this process made, together; the outcome of each.
+async fn delete_links(journal: &Journal, live: &PodNetns, together: &[Detaching<'_>]) -> Vec<Result<()>> {
+    let wanted: Vec<links::Wanted<'_>> = together
+        .iter()
+        .map(|Detaching { attachment, network, .. }| links::Wanted {
+            identity: attachment.link.as_ref(),
+            ifname: &attachment.ifname,
+            kinds: kinds_made_by(network),
+        })
+        .collect();
+    let group = interface_groups(&journal.key()).native;
+    let deleted = async { links::delete_together(live.netlink()?, group, &wanted).await };
+    deleted.await.unwrap_or_else(|error| {
+        let error = sentence(&error);
+        together.iter().map(|_| Err(anyhow!(Error::new(Code::IO, error.clone())))).collect()
+    })
+}
+
+/// Logs how an attachment ended, and keeps its failure.
+fn report(attachment: &Attachment, outcome: Result<()>, failures: &mut Failures) {
+    let outcome = outcome.with_context(|| format!("network {} on interface {}", attachment.network, attachment.ifname));
+    match outcome {
+        Ok(()) => log::info!(
+            network = attachment.network.as_str(), interface = attachment.ifname.as_str(); "detached"
+        ),
+        Err(error) => {
+            log::error!(
+                network = attachment.network.as_str(), interface = attachment.ifname.as_str();
+                "could not be detached: {}", sentence(&error)
+            );
+            failures.push(error);
+        }
+    }
+    fault::point("undo.attachment-done");
 }
 
 /// An attachment's configuration and runtimeConfig as its undoing reads them from the journal.

@@ -21,7 +21,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use rooknet::cni::Object;
 use rooknet::cni::network::Network;
-use rooknet::delegate::Context;
+use rooknet::delegate::{Context, Runners};
 use rooknet::state::deadline::Deadline;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -128,6 +128,8 @@ impl Bench {
     /// Container `c1`, interface `net1`, no lock.
     pub fn context<'a>(&'a self, deadline: &'a Deadline) -> Context<'a> {
         Context {
+            runners: Runners::EXECUTED,
+            ground: None,
             container_id: "c1",
             netns: "/var/run/netns/none",
             ifname: "net1",

@@ -6,7 +6,7 @@ use crate::bench::{Bench, far, run};
 use rooknet::cni::network::Network;
 use rooknet::cni::result::CniResult;
 use rooknet::cni::{Code, Object, Version};
-use rooknet::delegate::{Attached, Context, Exit, Failure, add, check, del, find_executables, gc, status};
+use rooknet::delegate::{Attached, Context, Exit, Failure, Runners, add, check, del, find_executables, gc, status};
 use serde_json::{Value, json};
 
 fn result(text: &Value) -> CniResult {
@@ -30,7 +30,7 @@ fn add_hands_each_plugin_the_former_ones_result_and_answers_with_the_last() {
     assert_eq!(records[0].config().get("prevResult"), None);
     assert_eq!(records[1].config()["prevResult"]["ips"][0]["address"], "10.0.0.1/24");
     assert_eq!(records[2].config()["prevResult"]["own"], 123456789012345678_u64);
-    assert!(last.to_raw().unwrap().get().contains("\"own\":123456789012345678"));
+    assert!(last.result.to_raw().unwrap().get().contains("\"own\":123456789012345678"));
 }
 
 #[test]
@@ -94,8 +94,8 @@ fn each_plugin_gets_the_runtime_config_of_its_own_capabilities_only() {
     let context = bench.context(&deadline);
     run(async {
         let result = add(&network, &context).await.unwrap();
-        check(&network, &context, &result).await.unwrap();
-        del(&network, &context, Some(&result)).await.unwrap();
+        check(&network, &context, &result.result).await.unwrap();
+        del(&network, &context, Some(&result.result)).await.unwrap();
     });
     for record in bench.records() {
         let expected = match record.argv0.rsplit('/').next().unwrap() {
@@ -117,7 +117,7 @@ fn an_intermediate_result_of_another_version_reaches_the_next_plugin_in_the_netw
     let previous = &bench.records()[1].config()["prevResult"];
     assert_eq!(previous["cniVersion"], "1.1.0");
     assert_eq!(previous["ips"][0], json!({"address": "10.0.0.1/24", "interface": 0}));
-    assert_eq!(last.version(), Version::V1_1_0);
+    assert_eq!(last.result.version(), Version::V1_1_0);
 }
 
 #[test]
@@ -125,8 +125,8 @@ fn a_result_without_cni_version_takes_the_networks() {
     let bench = Bench::new("no-version");
     let network = bench.network("0.4.0", &[("p", json!({"result": {"ips": null, "dns": {}}}))]);
     let result = run(add(&network, &bench.context(&far()))).unwrap();
-    assert_eq!(result.version(), Version::V0_4_0);
-    assert!(result.to_raw().unwrap().get().contains(r#""cniVersion":"0.4.0""#));
+    assert_eq!(result.result.version(), Version::V0_4_0);
+    assert!(result.result.to_raw().unwrap().get().contains(r#""cniVersion":"0.4.0""#));
 }
 
 #[test]
@@ -234,10 +234,10 @@ fn executables_of_ipam_plugins_are_missed_too() {
     let path: Vec<PathBuf> = bench.path.clone();
     let plugins = [bench.plugin("a", &json!({}), json!({"ipam": {"type": "whereabouts"}}))];
     let network = bench.network_of("1.0.0", &plugins);
-    let error = find_executables(&network, &path).unwrap_err();
+    let error = find_executables(&network, Runners::EXECUTED, &path).unwrap_err();
     assert!(error.message.contains("whereabouts") && error.message.contains(path[0].to_str().unwrap()), "{error}");
     bench.install("whereabouts");
-    find_executables(&network, &path).unwrap();
+    find_executables(&network, Runners::EXECUTED, &path).unwrap();
 }
 
 #[test]

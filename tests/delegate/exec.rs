@@ -26,7 +26,7 @@ fn a_plugin_that_writes_much_before_it_reads_much_does_not_deadlock() {
     let plugins = [bench.plugin("p", &json!({"address": "10.0.0.1/24"}), json!({"blob": blob}))];
     bench.beside("p", &json!({"firstStderrBytes": 1_000_000, "firstStdoutBytes": 1_000_000}));
     let result = run(add(&bench.network_of("1.0.0", &plugins), &bench.context(&far()))).unwrap();
-    assert_eq!(result.addresses().len(), 1);
+    assert_eq!(result.result.addresses().len(), 1);
     assert_eq!(bench.only().config()["blob"].as_str().unwrap().len(), blob.len());
 }
 
@@ -110,7 +110,7 @@ fn processes_that_a_plugin_leaves_in_its_group_are_ended_and_its_answer_stands()
         let bench = Bench::new(how);
         let network = bench.network("1.0.0", &[("p", json!({"ipam": how, "address": "10.0.0.1/24"}))]);
         let result = run(add(&network, &bench.context(&far()))).unwrap();
-        assert_eq!(result.addresses().len(), 1, "{how}");
+        assert_eq!(result.result.addresses().len(), 1, "{how}");
         let record = bench.only();
         assert!(is_gone(record.pid) && is_gone(record.grandchild.unwrap()), "{how}");
     }

@@ -45,13 +45,13 @@ fn a_stub_can_make_a_real_link_check_it_and_delete_it() {
     let context = Context { netns: &netns, ..bench.context(&deadline) };
     run(async {
         let result = add(&network, &context).await.unwrap();
-        assert_eq!(result.addresses().len(), 1);
-        assert!(result.interfaces()[0].mac.len() == 17);
-        check(&network, &context, &result).await.unwrap();
+        assert_eq!(result.result.addresses().len(), 1);
+        assert!(result.result.interfaces()[0].mac.len() == 17);
+        check(&network, &context, &result.result).await.unwrap();
         assert!(add(&network, &context).await.unwrap_err().to_string().contains("ip [\"link\", \"add\""));
-        del(&network, &context, Some(&result)).await.unwrap();
-        del(&network, &context, Some(&result)).await.unwrap();
-        assert!(check(&network, &context, &result).await.is_err());
+        del(&network, &context, Some(&result.result)).await.unwrap();
+        del(&network, &context, Some(&result.result)).await.unwrap();
+        assert!(check(&network, &context, &result.result).await.is_err());
     });
 }
 
