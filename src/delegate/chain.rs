@@ -1,33 +1,32 @@
-//! The commands on one network: which plugins, in which order, with which previous result.
+//! ADD, CHECK, GC and STATUS of one network: which plugins, in which order, with which previous result.
 //!
-//! As libcni's list functions, but DEL and GC go on past errors and report all of them: what can be undone is undone.
-//! An interruption ends them, because no further plugin would get time. ADD undoes nothing by itself: the engine calls
-//! [`del`] for the whole network, the failing plugin included.
+//! As libcni's list functions, but GC goes on past errors and reports all of them. An interruption ends it, because no
+//! further plugin would get time. ADD undoes nothing by itself: the engine detaches the whole network, the failing
+//! plugin included.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
 
 use serde_json::value::RawValue;
 
 use super::answer;
+use super::detach::known_addresses;
 use super::exec::{self, Finished, Job};
 use super::failure::{Call, Failure};
 use super::native::Run;
 use super::search;
-use super::{Attached, Context, Ground};
+use super::{Attached, Context};
 use crate::cni::network::{Network, Plugin};
 use crate::cni::request::Command;
 use crate::cni::result::CniResult;
 use crate::cni::{Error, Object};
-use crate::kernel;
-use crate::kernel::netlink::{Link, Netlink};
+use crate::kernel::netlink::Link;
 
 /// What an ADD gives.
 #[derive(Clone, Debug)]
 pub struct Added {
     /// The last plugin's result as it was written.
     pub result: CniResult,
-    /// The link in the pod, where this process made it.
+    /// The link in the pod, where this process made it. Its IPv6 addresses are tentative ([`super::settle`]).
     pub link: Option<Link>,
 }
 
@@ -66,118 +65,6 @@ pub async fn add(network: &Network, context: &Context<'_>) -> Result<Added, Fail
         input_error(&call, Error::config("the network has no plugins"))
     })?;
     Ok(Added { result, link: made })
-}
-
-/// Detaches: every plugin in reverse order, past errors. `prev_result` is the ADD's; plugins get it from version 0.4.0
-/// on and when it can be said in the network's version: a DEL does without rather than fail. Of a network whose
-/// interface this process makes, it is deleted by its name: for callers that know no more of it.
-///
-/// # Errors
-/// All plugins' failures; a missing executable is one, because what it should undo is still there.
-pub async fn del(network: &Network, context: &Context<'_>, prev_result: Option<&CniResult>) -> Result<(), Failure> {
-    del_above_link(network, context, prev_result).await?;
-    let Some(position) = context.runners.position() else { return Ok(()) };
-    if let Some(plugin) = network.plugins.get(position)
-        && let Some(Ground { pod: Some((_, pod)), .. }) = context.ground
-    {
-        let call = call(network, plugin, Command::Del, context);
-        delete_by_name(pod, context.ifname, &plugin.type_name)
-            .await
-            .map_err(|error| input_error(&call, error.into()))?;
-    }
-    del_below_link(network, context, prev_result).await
-}
-
-async fn delete_by_name(pod: &Netlink, ifname: &str, plugin_type: &str) -> Result<(), kernel::Error> {
-    let kind = if plugin_type == "bridge" { "veth" } else { plugin_type };
-    match pod.link_by_name(ifname).await? {
-        Some(link) if link.kind == kind => pod.delete_link(link.index).await,
-        _ => Ok(()),
-    }
-}
-
-/// The part of a DEL before the network's link goes, where this process makes it: the plugins after its own, in reverse
-/// order. Otherwise the whole DEL.
-///
-/// # Errors
-/// As [`del`].
-pub async fn del_above_link(
-    network: &Network,
-    context: &Context<'_>,
-    prev_result: Option<&CniResult>,
-) -> Result<(), Failure> {
-    let above = context.runners.position().map_or(0, |position| position.saturating_add(1));
-    del_plugins(network, network.plugins.get(above..).unwrap_or_default(), context, prev_result).await
-}
-
-/// The part of a DEL after the network's link is gone: its addresses, and the plugins before the one of this process.
-/// Nothing where all are executed.
-///
-/// # Errors
-/// As [`del`].
-pub async fn del_below_link(
-    network: &Network,
-    context: &Context<'_>,
-    prev_result: Option<&CniResult>,
-) -> Result<(), Failure> {
-    let Some(position) = context.runners.position() else { return Ok(()) };
-    let (Some(native), Some(plugin)) = (context.runners.at(position), network.plugins.get(position)) else {
-        return Ok(());
-    };
-    let call = call(network, plugin, Command::Del, context);
-    let previous = previous_of_del(network, context, prev_result);
-    let released = async {
-        let input = plugin.stdin(&network.name, network.version, previous.as_deref(), context.runtime_config);
-        let input = input.map_err(|error| input_error(&call, error))?;
-        let run = Run { native, network, call: &call, context, input };
-        run.release(&known_addresses(network, position, prev_result)).await
-    };
-    let mut failures = Vec::new();
-    if go_on(&mut failures, released.await) {
-        let below = del_plugins(network, network.plugins.get(..position).unwrap_or_default(), context, prev_result);
-        go_on(&mut failures, below.await);
-    }
-    Failure::all(failures)
-}
-
-/// The addresses of a result, when no plugin after the one at `position` may have changed it.
-fn known_addresses(network: &Network, position: usize, result: Option<&CniResult>) -> Vec<IpAddr> {
-    let is_last = position.checked_add(1) == Some(network.plugins.len());
-    let addresses = result.filter(|_| is_last).map(CniResult::addresses).unwrap_or_default();
-    addresses.into_iter().map(|address| address.address.ip()).collect()
-}
-
-async fn del_plugins(
-    network: &Network,
-    plugins: &[Plugin],
-    context: &Context<'_>,
-    prev_result: Option<&CniResult>,
-) -> Result<(), Failure> {
-    if plugins.is_empty() {
-        return Ok(());
-    }
-    let previous = previous_of_del(network, context, prev_result);
-    let mut failures = Vec::new();
-    for plugin in plugins.iter().rev() {
-        let input = plugin.stdin(&network.name, network.version, previous.as_deref(), context.runtime_config);
-        if !go_on(&mut failures, execute(network, plugin, Command::Del, context, input).await) {
-            break;
-        }
-    }
-    Failure::all(failures)
-}
-
-fn previous_of_del(network: &Network, context: &Context<'_>, prev_result: Option<&CniResult>) -> Option<Box<RawValue>> {
-    prev_result.filter(|_| network.version.has_prev_result_on_del()).and_then(|result| {
-        result
-            .convert(network.version)
-            .and_then(|result| result.to_raw())
-            .inspect_err(|error| {
-                log::warn!(network = network.name.as_str(), interface = context.ifname;
-                    "DEL goes without prevResult: {error}");
-            })
-            .ok()
-    })
 }
 
 /// Checks: every plugin in order with the ADD's final result. Networks with `disableCheck` or below version 0.4.0 are
@@ -265,7 +152,7 @@ pub async fn status(network: &Network, context: &Context<'_>) -> Result<Vec<Stri
 }
 
 /// Keeps a failure; false when it was an interruption.
-fn go_on(failures: &mut Vec<Failure>, outcome: Result<(), Failure>) -> bool {
+pub(super) fn go_on(failures: &mut Vec<Failure>, outcome: Result<(), Failure>) -> bool {
     match outcome {
         Ok(()) => true,
         Err(failure) => {
@@ -282,12 +169,12 @@ fn without_container<'a>(context: &Context<'a>) -> Context<'a> {
     Context { container_id, netns, ifname, args: String::new(), runtime_config: Object::EMPTY, ..context.clone() }
 }
 
-fn call(network: &Network, plugin: &Plugin, command: Command, context: &Context<'_>) -> Call {
+pub(super) fn call(network: &Network, plugin: &Plugin, command: Command, context: &Context<'_>) -> Call {
     Call { plugin: plugin.type_name.clone(), command, network: network.name.clone(), ifname: context.ifname.to_owned() }
 }
 
 /// Runs one plugin whose output does not matter.
-async fn execute(
+pub(super) async fn execute(
     network: &Network,
     plugin: &Plugin,
     command: Command,
@@ -298,7 +185,7 @@ async fn execute(
     answer::done(&call, run(&call, context, input).await?)
 }
 
-fn input_error(call: &Call, error: Error) -> Failure {
+pub(super) fn input_error(call: &Call, error: Error) -> Failure {
     Failure::Input { call: Box::new(call.clone()), error: Box::new(error) }
 }
 

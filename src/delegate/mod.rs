@@ -16,7 +16,8 @@
 //!
 //! | File | Subject |
 //! |---|---|
-//! | `chain` | the commands: which plugins, in which order, with which `prevResult` |
+//! | `chain` | ADD, CHECK, GC and STATUS: which plugins, in which order, with which `prevResult` |
+//! | `detach` | DEL, in two parts where this process makes the interface |
 //! | `runners` | who runs which plugin |
 //! | `native` | a plugin of this process, with its IPAM, which may be an executable |
 //! | `answer` | what a plugin's exit status and output mean |
@@ -30,6 +31,7 @@
 
 mod answer;
 mod chain;
+mod detach;
 mod exec;
 mod failure;
 mod group;
@@ -45,7 +47,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub use chain::{Added, add, check, del, del_above_link, del_below_link, gc, status};
+pub use chain::{Added, add, check, gc, status};
+pub use detach::{del, del_above_link, del_below_link};
 pub use failure::{Call, Failed, Failure};
 pub use group::Exit;
 pub use masters::{MAX_CIDRS, check as check_masters, resolve as resolve_masters};
@@ -53,6 +56,8 @@ pub use output::{MAX_LOGGED_STDERR, MAX_STDOUT, STDERR_TAIL};
 pub use ranges::give as give_ranges;
 pub use runners::{Runners, choose};
 pub use search::{Missing, find_executables};
+
+pub use crate::plugins::settle;
 
 use crate::cni::Object;
 use crate::kernel::netlink::Netlink;

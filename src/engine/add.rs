@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use futures_util::future::try_join_all;
 
 use super::call::{Call, Subject, release};
 use super::corrupt;
@@ -218,6 +219,7 @@ async fn attach_all(
     progress: &mut Progress,
 ) -> Result<Vec<CniResult>> {
     let mut results = Vec::with_capacity(plan.attachments.len());
+    let mut unsettled = Vec::new();
     let netlink = add.netns.netlink()?;
     let group = interface_groups(&journal.key()).executed;
     for (attachment, entry) in plan.attachments.iter().zip(&mut journal.attachments) {
@@ -227,7 +229,13 @@ async fn attach_all(
         let started = Instant::now();
         let Added { result, link } = attach_one(add, attachment).await?;
         entry.link = match link {
-            Some(Link { index, kind, .. }) => Some(LinkIdentity { index, kind }),
+            Some(link) => {
+                let identity = LinkIdentity { index: link.index, kind: link.kind.clone() };
+                if result.addresses().iter().any(|address| address.address.is_ipv6()) {
+                    unsettled.push((attachment, link));
+                }
+                Some(identity)
+            }
             None => claim_link(netlink, attachment, group).await?,
         };
         entry.result = Some(result.to_raw()?);
@@ -238,6 +246,7 @@ async fn attach_all(
             "attached in {} ms", started.elapsed().as_millis()
         );
     }
+    settle_addresses(netlink, &unsettled, add.deadline).await?;
     let owners: Vec<_> = plan
         .attachments
         .iter()
@@ -265,6 +274,15 @@ async fn attach_one(&Add { call, lock, deadline, netns }: &Add<'_>, attachment: 
     let ground = Some(call.ground(&call.key(), Some(netns))?);
     let context = delegate::Context { runners: &attachment.runners, ground, ..call.context(subject, lock, deadline) };
     delegate::add(&attachment.network, &context).await.with_context(about)
+}
+
+/// Waits for the end of duplicate address detection on all links that this process made, side by side.
+async fn settle_addresses(pod: &Netlink, links: &[(&Attachment, Link)], deadline: &Deadline) -> Result<()> {
+    let settled = links.iter().map(|(attachment, link)| async move {
+        let settled = delegate::settle(pod, link, deadline).await;
+        settled.with_context(|| format!("network {} on interface {}", attachment.display, attachment.ifname))
+    });
+    try_join_all(settled).await.map(drop)
 }
 
 /// Notes which link an executed plugin made, and puts it into this journal's group: both outlive a pod that renames it. One

@@ -4,7 +4,7 @@
 //!
 //! Faults of the reference that are not copied (`pkg/ipam/ipam_linux.go`):
 //! - It awaits duplicate address detection only where an IPv6 address has a gateway, and goes on with addresses that are
-//!   still tentative on a link without carrier. Here no address is reported that cannot be used.
+//!   still tentative on a link without carrier. Here no address is reported that cannot be used ([`settle`]).
 //! - It passes over `mtu` and `advmss` of routes.
 
 use std::net::IpAddr;
@@ -18,8 +18,9 @@ use super::ipam::Answer;
 use crate::cni::json::to_raw;
 use crate::cni::result::CniResult;
 use crate::cni::{Code, Error, Version};
-use crate::kernel::netlink::{DuplicateDetection, Link, LinkChange, Route};
+use crate::kernel::netlink::{DuplicateDetection, Link, LinkChange, Netlink, Route};
 use crate::kernel::sysctl::{self, Family, Key};
+use crate::state::deadline::Deadline;
 
 /// How long duplicate address detection is waited for, as in the reference.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -60,10 +61,10 @@ pub(super) fn improve(site: &Site<'_>, variables: &[(Family, &'static str, &str)
     Ok(sysctl::write_where_possible(site.netns, &values)?)
 }
 
-/// Gives the link its addresses and routes, and sets it up.
+/// Gives the link its addresses and routes, and sets it up. IPv6 addresses are tentative then ([`settle`]).
 ///
 /// # Errors
-/// Code 7 without an address; code 11 when another host has one, or when one stays tentative; the kernel's.
+/// Code 7 without an address; the kernel's.
 pub(super) async fn configure(site: &Site<'_>, link: &Link, answer: &Answer) -> Result<(), Error> {
     if answer.addresses.is_empty() {
         return Err(Error::config("the IPAM plugin gave no address, and a network with \"ipam\" needs one"));
@@ -76,9 +77,6 @@ pub(super) async fn configure(site: &Site<'_>, link: &Link, answer: &Answer) -> 
         site.pod.add_address(link.index, ip.address, DuplicateDetection::Usual).await?;
     }
     site.pod.change_link(link.index, &LinkChange::up()).await?;
-    if has_ipv6 {
-        settle(site, link).await?;
-    }
     add_routes(site, link, answer).await
 }
 
@@ -98,11 +96,18 @@ fn enable_ipv6(site: &Site<'_>) -> Result<(), Error> {
     Ok(sysctl::write(site.netns, &[(&keep, "1")])?)
 }
 
-/// Waits until every address can be used.
-async fn settle(site: &Site<'_>, link: &Link) -> Result<(), Error> {
+/// Waits until every address of a pod's link can be used.
+///
+/// A step of its own, which comes after the ADDs of all of a pod's networks: duplicate address detection takes a second
+/// or two on each link, and goes on side by side.
+///
+/// # Errors
+/// Code 11 when another host has an address, or when one stays tentative; 103 when `deadline` ends the wait; the
+/// kernel's.
+pub async fn settle(pod: &Netlink, link: &Link, deadline: &Deadline) -> Result<(), Error> {
     let now = Instant::now();
-    let until = now.checked_add(SETTLE.min(site.deadline.remaining())).unwrap_or(now);
-    let settled = site.deadline.within(site.pod.settle_addresses(link.index, until)).await;
+    let until = now.checked_add(SETTLE.min(deadline.remaining())).unwrap_or(now);
+    let settled = deadline.within(pod.settle_addresses(link.index, until)).await;
     let tentative = match settled {
         Ok(settled) => settled?,
         Err(reason) => {
@@ -110,7 +115,7 @@ async fn settle(site: &Site<'_>, link: &Link) -> Result<(), Error> {
         }
     };
     let Some(first) = tentative.first() else { return Ok(()) };
-    let details = site.pod.link_details(link.index).await?;
+    let details = pod.link_details(link.index).await?;
     let why = match details {
         Some(details) if !details.operational => {
             "the interface has no carrier: is the master up, and its cable plugged in?"

@@ -36,6 +36,7 @@ mod master;
 mod native;
 mod site;
 
+pub use interface::settle;
 pub use native::{Choice, Ipam, Main, Native, parse};
 pub use site::{Created, Site};
 

@@ -113,11 +113,11 @@ impl Main {
         }
     }
 
-    /// The second step: addresses, link up, routes. `answer` is the IPAM plugin's; `None` without one. The result is of
+    /// The second step: addresses, link up, routes; IPv6 addresses are tentative then. `answer` is the IPAM plugin's; `None` without one. The result is of
     /// version 1.1.0.
     ///
     /// # Errors
-    /// Code 7 for an answer that cannot be configured; code 11 for an address that another host has; the kernel's.
+    /// Code 7 for an answer that cannot be configured; the kernel's.
     pub async fn configure(
         &self,
         site: &Site<'_>,
