@@ -11,6 +11,6 @@ pub mod netns;
 pub mod sysctl;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use error::Error;

@@ -111,12 +111,10 @@ impl Netlink {
     /// # Errors
     /// As [`Self::link_by_name`].
     pub async fn link_by_any_name(&self, name: &str) -> Result<Option<Link>, Error> {
-        if name.is_empty() || name.len() > NAME_LIMIT || name.bytes().any(|byte| byte == 0) {
-            return Ok(None);
+        match named_message(name) {
+            Some(message) => self.link(&format!("the link \"{name}\""), message).await,
+            None => Ok(None),
         }
-        let mut message = LinkMessage::default();
-        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
-        self.link(&format!("the link \"{name}\""), message).await
     }
 
     /// Whether the kernel would find a link under this name: also one that has it as an alternative name.
@@ -221,6 +219,16 @@ impl Netlink {
 
 fn link_object(index: u32) -> String {
     format!("the link with ifindex {index}")
+}
+
+/// What selects the link that the kernel finds under this name; None for a name that no link can have.
+fn named_message(name: &str) -> Option<LinkMessage> {
+    if name.is_empty() || name.len() > NAME_LIMIT || name.bytes().any(|byte| byte == 0) {
+        return None;
+    }
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    Some(message)
 }
 
 fn link_message(index: u32) -> LinkMessage {

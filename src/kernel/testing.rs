@@ -9,7 +9,7 @@ use super::netlink::{Kind, MacvlanMode, Netlink, NewLink};
 use super::netns::Netns;
 
 /// Runs `test` on a thread in a new network namespace, within a tokio runtime. Needs root.
-pub(super) fn in_new_netns<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
+pub(crate) fn in_new_netns<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
     std::thread::scope(|scope| {
         scope
             .spawn(|| {
@@ -23,7 +23,7 @@ pub(super) fn in_new_netns<F: Future<Output = ()>>(test: impl FnOnce() -> F + Se
 }
 
 /// Runs `ip` with the words of `arguments`, in the namespace of the calling thread; its output.
-pub(super) fn ip(arguments: &str) -> String {
+pub(crate) fn ip(arguments: &str) -> String {
     let words: Vec<&str> = arguments.split_whitespace().collect();
     let output = Command::new("ip").args(&words).output().expect("ip of iproute2");
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
@@ -31,12 +31,12 @@ pub(super) fn ip(arguments: &str) -> String {
 }
 
 /// As [`ip`], in another namespace.
-pub(super) fn ip_inside(netns: &Netns, arguments: &str) -> String {
+pub(crate) fn ip_inside(netns: &Netns, arguments: &str) -> String {
     netns.inside(|| ip(arguments)).unwrap()
 }
 
 /// The objects that `ip -d -j` or `bridge -d -j` print, in the namespace of the calling thread.
-pub(super) fn objects(program: &str, arguments: &str) -> Vec<Value> {
+pub(crate) fn objects(program: &str, arguments: &str) -> Vec<Value> {
     let words = ["-d", "-j"].into_iter().chain(arguments.split_whitespace());
     let output = Command::new(program).args(words).output().expect("ip and bridge of iproute2");
     assert!(output.status.success(), "{program} {arguments}: {}", String::from_utf8_lossy(&output.stderr));
@@ -44,12 +44,12 @@ pub(super) fn objects(program: &str, arguments: &str) -> Vec<Value> {
 }
 
 /// What `ip -d -j link` says about one link of a namespace.
-pub(super) fn link_shown(netns: &Netns, name: &str) -> Value {
+pub(crate) fn link_shown(netns: &Netns, name: &str) -> Value {
     netns.inside(|| objects("ip", &format!("link show dev {name}")).remove(0)).unwrap()
 }
 
 /// A new network namespace, which lasts as long as the answer: a pod's.
-pub(super) fn new_netns() -> Netns {
+pub(crate) fn new_netns() -> Netns {
     let made = std::thread::scope(|scope| {
         scope
             .spawn(|| {
@@ -63,17 +63,17 @@ pub(super) fn new_netns() -> Netns {
 
 /// A bridge that is up, for macvlans to stand on; its ifindex. (A bridge is the one kind of parent that every kernel
 /// has.)
-pub(super) async fn parent(netlink: &Netlink) -> u32 {
+pub(crate) async fn parent(netlink: &Netlink) -> u32 {
     let up = NewLink { up: true, ..NewLink::new("parent0", Kind::Bridge { vlan_filtering: false }) };
     netlink.create_link(&up).await.unwrap().index
 }
 
 /// A macvlan of mode bridge over `parent`.
-pub(super) fn macvlan(name: &str, parent: u32) -> NewLink<'_> {
+pub(crate) fn macvlan(name: &str, parent: u32) -> NewLink<'_> {
     NewLink::new(name, Kind::Macvlan { parent, mode: MacvlanMode::Bridge, bc_queue_len: None })
 }
 
 /// How many requests these sockets have sent in all.
-pub(super) fn requests(sockets: &[&Netlink]) -> u64 {
+pub(crate) fn requests(sockets: &[&Netlink]) -> u64 {
     sockets.iter().map(|socket| socket.requests()).sum()
 }

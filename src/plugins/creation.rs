@@ -27,13 +27,20 @@ pub(super) async fn create(site: &Site<'_>, parent: &Netlink, new: &NewLink<'_>)
             site.pod.rename_link(link.index, new.name).await?;
             Ok(Link { name: new.name.to_owned(), ..link })
         }
-        Err(kernel::Error::NameTaken { object }) => Err(Error::new(
+        other => other.map_err(refused),
+    }
+}
+
+/// What the kernel's refusal of a link in the pod means there.
+pub(super) fn refused(error: kernel::Error) -> Error {
+    match error {
+        kernel::Error::NameTaken { object } => Error::new(
             Code::EXISTS,
             format!(
                 "cannot create {object}: the pod has an interface of that name already: choose another name in the \
                  annotation, or delete it"
             ),
-        )),
-        other => Ok(other?),
+        ),
+        other => other.into(),
     }
 }

@@ -26,6 +26,7 @@
 
 pub mod ipam;
 
+mod bridge;
 mod check;
 mod creation;
 mod interface;
@@ -36,9 +37,12 @@ mod master;
 mod native;
 mod site;
 
+#[cfg(test)]
+mod testing;
+
 pub use interface::settle;
 pub use native::{Choice, Ipam, Main, Native, parse};
 pub use site::{Created, Site};
 
 /// The types of the main plugins that may be answered here.
-pub const MAIN_TYPES: [&str; 2] = ["macvlan", "ipvlan"];
+pub const MAIN_TYPES: [&str; 3] = ["macvlan", "ipvlan", "bridge"];

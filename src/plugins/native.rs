@@ -5,7 +5,7 @@
 //! refuse is refused when it is read, before anything is touched.
 
 use super::ipam::{host_local, static_addresses};
-use super::{Created, Site, ipvlan, keys, macvlan};
+use super::{Created, Site, bridge, ipvlan, keys, macvlan};
 use crate::cni::args::Args;
 use crate::cni::result::CniResult;
 use crate::cni::{Error, Object};
@@ -36,6 +36,8 @@ pub enum Main {
     Macvlan(macvlan::Config),
     /// An address of its own behind the master's MAC.
     Ipvlan(ipvlan::Config),
+    /// A cable into a switch on the node.
+    Bridge(bridge::Config),
 }
 
 /// Where a main plugin's addresses come from.
@@ -60,6 +62,7 @@ pub fn parse(type_name: &str, config: &Object, args: &Args) -> Result<Choice<Nat
     let main = match type_name {
         "macvlan" => macvlan::Config::parse(config, args)?.map(Main::Macvlan),
         "ipvlan" => ipvlan::Config::parse(config)?.map(Main::Ipvlan),
+        "bridge" => bridge::Config::parse(config, args)?.map(Main::Bridge),
         _ => return Ok(Choice::Executed(format!("there is no {type_name} in rooknet itself"))),
     };
     let main = match main {
@@ -110,6 +113,7 @@ impl Main {
         match self {
             Main::Macvlan(config) => config.create(site).await,
             Main::Ipvlan(config) => config.create(site, previous).await,
+            Main::Bridge(config) => config.create(site).await,
         }
     }
 
@@ -128,6 +132,7 @@ impl Main {
         match self {
             Main::Macvlan(config) => config.configure(site, created, answer).await,
             Main::Ipvlan(config) => config.configure(site, created, answer, previous).await,
+            Main::Bridge(config) => config.configure(site, created, answer).await,
         }
     }
 
@@ -139,6 +144,7 @@ impl Main {
         match self {
             Main::Macvlan(config) => config.check(site, previous).await,
             Main::Ipvlan(config) => config.check(site, previous).await,
+            Main::Bridge(config) => config.check(site, previous).await,
         }
     }
 
@@ -150,6 +156,8 @@ impl Main {
         match self {
             Main::Macvlan(config) => config.master().status(node).await,
             Main::Ipvlan(config) => config.master().status(node).await,
+            // The bridge is made when it is needed.
+            Main::Bridge(_) => Ok(None),
         }
     }
 }

@@ -143,7 +143,7 @@ fn vlan_filtering_is_switched_on_a_bridge_that_is_there_and_none_is_made() {
             netlink.set_vlan_filtering(bridge, on).await.unwrap();
             assert_eq!(link_shown(&own, "br0")["linkinfo"]["info_data"]["vlan_filtering"], shown);
             let details = netlink.link_details(bridge).await.unwrap().unwrap();
-            assert_eq!(details.kind, KindDetails::Bridge { vlan_filtering: on });
+            assert_eq!(details.kind, KindDetails::Bridge { vlan_filtering: on, default_vlan: 1 });
         }
         let error = netlink.set_vlan_filtering(4711, true).await.unwrap_err();
         assert_eq!(error.errno(), Some(libc::ENODEV), "{error}");

@@ -4,10 +4,12 @@
 
 use netlink_packet_core::Emitable;
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkFlags, LinkHeader};
+use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkMessage};
 
 use super::socket::{Question, attribute, number};
-use super::{IpvlanMode, Link, MacvlanMode, Netlink, link_message, link_object, parse_link, without_statistics};
+use super::{
+    IpvlanMode, Link, MacvlanMode, Netlink, link_message, link_object, named_message, parse_link, without_statistics,
+};
 use crate::kernel::Error;
 
 /// IF_OPER_UP of `linux/if.h`.
@@ -45,6 +47,8 @@ pub enum KindDetails {
     Bridge {
         /// Whether it looks at VLAN tags.
         vlan_filtering: bool,
+        /// The VLAN that every new port is put into, untagged; 0 for none.
+        default_vlan: u16,
     },
     /// Of any other link.
     Other,
@@ -59,9 +63,23 @@ impl Netlink {
         if index == 0 || i32::try_from(index).is_err() {
             return Ok(None);
         }
-        let object = link_object(index);
-        let question = Question { operation: "look up", object: &object };
-        let mut message = link_message(index);
+        self.details(&link_object(index), link_message(index)).await
+    }
+
+    /// The link that the kernel finds under this name, be it an alternative one, with its details; None when there is
+    /// none.
+    ///
+    /// # Errors
+    /// As [`Self::link_by_name`].
+    pub async fn link_details_by_any_name(&self, name: &str) -> Result<Option<LinkDetails>, Error> {
+        match named_message(name) {
+            Some(message) => self.details(&format!("the link \"{name}\""), message).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn details(&self, object: &str, mut message: LinkMessage) -> Result<Option<LinkDetails>, Error> {
+        let question = Question { operation: "look up", object };
         message.attributes.push(without_statistics());
         match self.socket.ask(question, RouteNetlinkMessage::GetLink(message), 0).await {
             Ok(answers) => {
@@ -98,6 +116,7 @@ fn kind_details(kind: &str, data: &[u8]) -> KindDetails {
     const IFLA_MACVLAN_MODE: u16 = 1;
     const IFLA_IPVLAN_MODE: u16 = 1;
     const IFLA_BR_VLAN_FILTERING: u16 = 7;
+    const IFLA_BR_VLAN_DEFAULT_PVID: u16 = 39;
     match kind {
         "macvlan" => KindDetails::Macvlan(match attribute(data, IFLA_MACVLAN_MODE).and_then(number) {
             Some(1) => Some(MacvlanMode::Private),
@@ -115,7 +134,14 @@ fn kind_details(kind: &str, data: &[u8]) -> KindDetails {
                 _ => None,
             })
         }
-        "bridge" => KindDetails::Bridge { vlan_filtering: attribute(data, IFLA_BR_VLAN_FILTERING) == Some(&[1]) },
+        "bridge" => {
+            let default_vlan = attribute(data, IFLA_BR_VLAN_DEFAULT_PVID).and_then(|value| value.try_into().ok());
+            KindDetails::Bridge {
+                vlan_filtering: attribute(data, IFLA_BR_VLAN_FILTERING) == Some(&[1]),
+                // A kernel without VLAN filtering does not say it, and has none.
+                default_vlan: default_vlan.map(u16::from_ne_bytes).unwrap_or_default(),
+            }
+        }
         _ => KindDetails::Other,
     }
 }

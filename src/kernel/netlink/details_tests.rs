@@ -44,7 +44,8 @@ fn a_port_says_its_bridge_its_other_end_and_whether_it_carries_packets() {
         let bridge = details(&netlink, "br0").await;
         assert_eq!((port.parent, port.master), (Some(peer.link.index), Some(bridge.link.index)));
         assert!(port.up && !port.operational && port.promiscuous, "{port:?}");
-        assert_eq!((port.kind, bridge.kind), (KindDetails::Other, KindDetails::Bridge { vlan_filtering: false }));
+        assert_eq!(port.kind, KindDetails::Other);
+        assert!(matches!(bridge.kind, KindDetails::Bridge { vlan_filtering: false, .. }), "{:?}", bridge.kind);
         ip("link set net1 up");
         assert!(details(&netlink, "veth0").await.up);
         let pod = new_netns();
@@ -73,9 +74,33 @@ fn the_numbers_of_an_ipvlans_mode_are_those_of_the_kernels_header() {
 }
 
 #[test]
-fn a_bridge_says_whether_it_looks_at_vlan_tags() {
-    for on in [true, false] {
-        let data = [&5_u16.to_ne_bytes()[..], &7_u16.to_ne_bytes(), &[on.into(), 0, 0, 0]].concat();
-        assert_eq!(kind_details("bridge", &data), KindDetails::Bridge { vlan_filtering: on });
+fn a_bridge_says_whether_it_looks_at_vlan_tags_and_where_a_new_port_goes() {
+    for (vlan_filtering, default_vlan) in [(true, 1_u16), (false, 1), (true, 0), (true, 4094)] {
+        let data = [
+            &5_u16.to_ne_bytes()[..],
+            &7_u16.to_ne_bytes(),
+            &[vlan_filtering.into(), 0, 0, 0],
+            &6_u16.to_ne_bytes(),
+            &39_u16.to_ne_bytes(),
+            &default_vlan.to_ne_bytes(),
+            &[0, 0],
+        ];
+        assert_eq!(kind_details("bridge", &data.concat()), KindDetails::Bridge { vlan_filtering, default_vlan });
     }
+    assert_eq!(kind_details("bridge", &[]), KindDetails::Bridge { vlan_filtering: false, default_vlan: 0 });
+}
+
+#[test]
+fn details_are_found_under_any_name_of_a_link() {
+    in_new_netns(|| async {
+        ip("link add br0 type bridge");
+        ip("link property add dev br0 altname storage-bridge0");
+        let netlink = Netlink::own().unwrap();
+        let by_name = netlink.link_details_by_any_name("br0").await.unwrap().unwrap();
+        assert!(matches!(by_name.kind, KindDetails::Bridge { .. }), "{by_name:?}");
+        assert_eq!(netlink.link_details_by_any_name("storage-bridge0").await.unwrap(), Some(by_name));
+        for name in ["br1", "", "a name that no link can have"] {
+            assert_eq!(netlink.link_details_by_any_name(name).await.unwrap(), None, "{name}");
+        }
+    });
 }
