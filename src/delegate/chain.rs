@@ -21,6 +21,14 @@ use crate::cni::result::CniResult;
 use crate::cni::{Error, Object};
 use crate::kernel::netlink::Link;
 
+/// IPAM plugins whose CHECK always fails: whereabouts answers "not implemented". A main plugin's fails with it.
+const WITHOUT_CHECK: [&str; 1] = ["whereabouts"];
+
+/// Whether an IPAM plugin can be asked for a CHECK.
+pub(super) fn has_check(ipam_type: &str) -> bool {
+    !WITHOUT_CHECK.contains(&ipam_type)
+}
+
 /// What an ADD gives.
 #[derive(Clone, Debug)]
 pub struct Added {
@@ -68,7 +76,7 @@ pub async fn add(network: &Network, context: &Context<'_>) -> Result<Added, Fail
 }
 
 /// Checks: every plugin in order with the ADD's final result. Networks with `disableCheck` or below version 0.4.0 are
-/// passed over; the engine looks at the kernel for them.
+/// passed over, and so are executed plugins whose IPAM plugin has no CHECK; the engine looks at the kernel for them.
 ///
 /// # Errors
 /// The first failure.
@@ -88,7 +96,10 @@ pub async fn check(network: &Network, context: &Context<'_>, prev_result: &CniRe
                 let known = known_addresses(network, position, Some(prev_result));
                 Run { native, network, call: &call, context, input }.check(prev_result, &known).await?;
             }
-            None => execute(network, plugin, Command::Check, context, input).await?,
+            None if plugin.ipam_type.as_deref().is_none_or(has_check) => {
+                execute(network, plugin, Command::Check, context, input).await?;
+            }
+            None => {}
         }
     }
     Ok(())

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::chain::run;
+use super::chain::{has_check, run};
 use super::failure::{Call, Failure};
 use super::{Context, Ground, answer};
 use crate::cni::network::Network;
@@ -17,9 +17,6 @@ use crate::plugins::ipam::{Answer, host_local};
 use crate::plugins::{Ipam, Native, Site};
 use crate::state::fault;
 use crate::state::host_local::Owner;
-
-/// IPAM plugins whose CHECK always fails: whereabouts answers "not implemented".
-const WITHOUT_CHECK: [&str; 1] = ["whereabouts"];
 
 /// One run of a plugin of this process.
 pub(super) struct Run<'a> {
@@ -85,8 +82,8 @@ impl Run<'_> {
             Ipam::HostLocal(config) => {
                 host_local::check(config, self.owner(), known, self.context.deadline).await.map_err(own)?;
             }
-            Ipam::Executed(type_name) if WITHOUT_CHECK.contains(&type_name.as_str()) => {}
-            Ipam::Executed(type_name) => self.execute_ipam(type_name, Command::Check).await?,
+            Ipam::Executed(type_name) if has_check(type_name) => self.execute_ipam(type_name, Command::Check).await?,
+            Ipam::Executed(_) => {}
         }
         self.native.main.check(&self.site()?, previous).await.map_err(own)
     }

@@ -24,9 +24,6 @@ use crate::state::lock::{ContainerLock, Patience};
 /// How long a CHECK may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// IPAM plugins whose CHECK always fails: whereabouts answers "not implemented".
-const WITHOUT_CHECK: [&str; 1] = ["whereabouts"];
-
 /// Checks the container.
 pub(super) async fn check(call: &Call) -> Result<()> {
     if call.config.prev_result.is_none() {
@@ -88,20 +85,18 @@ async fn check_attachments(
             let raw = attachment.result.as_ref().ok_or_else(|| failed("its result is missing from the journal"))?;
             let result = CniResult::parse("the journaled result", raw.get(), network.version)?;
             check_kernel(netlink, attachment, &result).await?;
-            if has_check(&network) {
-                let runtime_config: Object = serde_json::from_str(attachment.runtime_config.get())?;
-                let subject = Subject {
-                    container_id: &journal.container_id,
-                    netns: &netns.path,
-                    ifname: &attachment.ifname,
-                    args: &attachment.args,
-                    runtime_config: &runtime_config,
-                };
-                let runners = call.choose_again(&network, &attachment.args, &runtime_config);
-                let ground = Some(call.ground(&journal.key(), Some(netns))?);
-                let context = delegate::Context { runners: &runners, ground, ..call.context(subject, lock, deadline) };
-                delegate::check(&network, &context, &result).await?;
-            }
+            let runtime_config: Object = serde_json::from_str(attachment.runtime_config.get())?;
+            let subject = Subject {
+                container_id: &journal.container_id,
+                netns: &netns.path,
+                ifname: &attachment.ifname,
+                args: &attachment.args,
+                runtime_config: &runtime_config,
+            };
+            let runners = call.choose_again(&network, &attachment.args, &runtime_config);
+            let ground = Some(call.ground(&journal.key(), Some(netns))?);
+            let context = delegate::Context { runners: &runners, ground, ..call.context(subject, lock, deadline) };
+            delegate::check(&network, &context, &result).await?;
             anyhow::Ok(())
         };
         if let Err(error) =
@@ -111,16 +106,6 @@ async fn check_attachments(
         }
     }
     failures.into_result().map_err(|failures| failures.into_error("CHECK found a difference"))
-}
-
-/// Whether the network's plugins are asked.
-fn has_check(network: &Network) -> bool {
-    network.version.has_check()
-        && !network.disable_check
-        && !network
-            .plugins
-            .iter()
-            .any(|plugin| plugin.ipam_type.as_deref().is_some_and(|ipam| WITHOUT_CHECK.contains(&ipam)))
 }
 
 /// Compares the journal with the kernel: the very link of the ADD under its name, its addresses, its default route.

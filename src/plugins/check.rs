@@ -12,12 +12,13 @@ pub(super) fn failed(what: impl Into<String>) -> Error {
     Error::new(Code::CHECK_FAILED, what)
 }
 
-/// The pod's interface as the result has it.
+/// The pod's interface as the result has it. Whether the namespace is the one of the ADD, the caller has seen by its
+/// identity: the runtime may name it by another path by now.
 ///
 /// # Errors
-/// Code 102, when the result has none of this name in this sandbox.
+/// Code 102, when the result has none of this name in a sandbox.
 pub(super) fn interface_of(site: &Site<'_>, previous: &CniResult) -> Result<Interface, Error> {
-    let is_ours = |found: &Interface| found.name == site.ifname && found.sandbox == site.sandbox;
+    let is_ours = |found: &Interface| found.name == site.ifname && !found.sandbox.is_empty();
     previous.interfaces().into_iter().find(is_ours).ok_or_else(|| {
         failed(format!(
             "prevResult has no interface {} in the sandbox {}: it is of another ADD",
