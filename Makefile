@@ -42,7 +42,7 @@ test-equality: ## Compare rooknet with the reference plugins, on twin nodes (roo
 test-kube: ## Run ring 4: a real Kubernetes API server, built once on a machine (root)
 	@./test-netns/rings.sh kube
 
-test-vm: ## Run the ipvlan and vlan tests in a virtual machine with Debian's kernel (root)
+test-vm: ## Run the tests that need ipvlan or VLANs in a virtual machine with Debian's kernel (root)
 	@./test-netns/rings.sh vm
 
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (60)
