@@ -15,6 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::{ChildStdin, Command as Program};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -76,6 +77,14 @@ impl From<Stop> for Cut {
     }
 }
 
+/// Programs that this process has started.
+static STARTED: AtomicU64 = AtomicU64::new(0);
+
+/// How many programs this process has started, not counting theirs: what a call costs, whatever machine it runs on.
+pub fn programs_of_process() -> u64 {
+    STARTED.load(Ordering::Relaxed)
+}
+
 /// Runs a plugin to its end. No process of its group is left when this returns, save one that the kernel cannot kill.
 ///
 /// # Errors
@@ -86,6 +95,7 @@ pub(super) async fn run(job: &Job<'_>) -> Result<Finished, Failure> {
         return Err(Failure::Interrupted { call: call(), reason, started: false, stderr: String::new() });
     }
     let started = Instant::now();
+    STARTED.fetch_add(1, Ordering::Relaxed);
     let (mut group, Pipes { stdin, stdout, stderr }) = spawn(job).await?;
     fault::point("delegate.spawned");
 

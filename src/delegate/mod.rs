@@ -49,6 +49,7 @@ use serde::Serialize;
 
 pub use chain::{Added, add, check, gc, status};
 pub use detach::{del, del_above_link, del_below_link};
+pub use exec::programs_of_process;
 pub use failure::{Call, Failed, Failure};
 pub use group::Exit;
 pub use masters::{MAX_CIDRS, check as check_masters, resolve as resolve_masters};

@@ -34,7 +34,9 @@ use anyhow::Result;
 
 use crate::cni::request::{Command, Environment};
 use crate::cni::{Code, Error, Version, text};
-use crate::state::log as node_log;
+use crate::delegate;
+use crate::kernel::netlink;
+use crate::state::{files, log as node_log};
 use call::Call;
 use config::Config;
 
@@ -60,6 +62,14 @@ pub async fn serve(command: Command, lookup: impl Fn(&str) -> Option<OsString>, 
         dispatch(command, &Call::new(environment, config)).await
     }
     .await;
+    // The same on every machine and under any load, so that a change can be seen.
+    log::debug!(
+        "{} took {} netlink requests, {} fsyncs, {} programs",
+        command.as_str(),
+        netlink::requests_of_process(),
+        files::synchronisations_of_process(),
+        delegate::programs_of_process()
+    );
     outcome.map_err(|error| {
         let mut known = failures::to_cni(&error);
         // Each part is bounded and printable where it is made; this is for the one that was forgotten.

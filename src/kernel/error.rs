@@ -124,6 +124,32 @@ pub enum Error {
         /// IFLA_GROUP.
         group: u32,
     },
+    /// A link must be up to be asked who has an address (ENETDOWN).
+    #[error(
+        "cannot probe for addresses on the link with ifindex {index} of the network namespace {}: it is down, or was set \
+         down meanwhile; set it up first", printable_path(.path)
+    )]
+    LinkDown {
+        /// Its ifindex.
+        index: u32,
+        /// The path by which the caller named its namespace.
+        path: PathBuf,
+    },
+    /// The kernel refused a packet socket for ARP, or a packet on it.
+    #[error(
+        "cannot {operation} ARP packets on the link with ifindex {index} of the network namespace {}: {source}{}",
+        printable_path(.path), packet_advice(.source)
+    )]
+    Arp {
+        /// A verb, as in "cannot send".
+        operation: &'static str,
+        /// ifindex of the link.
+        index: u32,
+        /// The path by which the caller named its namespace.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A variable below /proc/sys could not be read or written.
     #[error(
         "cannot {} the kernel variable {} in the network namespace {}: {source}{}",
@@ -153,9 +179,11 @@ impl Error {
     /// The kernel's error number (`libc::EEXIST` …), when there is one.
     pub fn errno(&self) -> Option<i32> {
         match self {
-            Error::Namespace { source, .. } | Error::Netlink { source, .. } | Error::Sysctl { source, .. } => {
-                source.raw_os_error()
-            }
+            Error::Namespace { source, .. }
+            | Error::Netlink { source, .. }
+            | Error::Sysctl { source, .. }
+            | Error::Arp { source, .. } => source.raw_os_error(),
+            Error::LinkDown { .. } => Some(libc::ENETDOWN),
             Error::NameTaken { .. } => Some(libc::EEXIST),
             Error::NoParent { .. } => Some(libc::ENODEV),
             Error::UnsupportedKind { .. } | Error::NoVlanFiltering { .. } | Error::UndeletableInGroup { .. } => {
@@ -184,6 +212,15 @@ fn advice(source: &io::Error) -> &'static str {
         Some(libc::EPERM | libc::EACCES) => "; rooknet must run as root, with CAP_SYS_ADMIN and CAP_NET_ADMIN",
         Some(libc::EMFILE | libc::ENFILE) => "; too many files are open: raise the limit of open files",
         _ => "",
+    }
+}
+
+/// As [`advice`], for packet sockets, which need another right and a part of the kernel of their own.
+fn packet_advice(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => "; rooknet must run as root, with CAP_NET_RAW",
+        Some(libc::EAFNOSUPPORT) => "; load the kernel module af_packet",
+        _ => advice(source),
     }
 }
 

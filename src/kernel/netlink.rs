@@ -17,7 +17,7 @@ mod whole;
 
 use std::fmt::Write as _;
 
-use netlink_packet_core::Emitable;
+use netlink_packet_core::{DefaultNla, Emitable};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkHeader, LinkMessage};
 
@@ -35,6 +35,15 @@ pub use routes::Route;
 
 /// The kernel's limit for an interface name, without its NUL.
 const NAME_LIMIT: usize = 15;
+/// The kernel's limit for an alternative name, without its NUL.
+const ALTERNATIVE_NAME_LIMIT: usize = 127;
+/// `include/uapi/linux/if_link.h`; rtnetlink's crate knows it in lists of properties only.
+const IFLA_ALT_IFNAME: u16 = 53;
+
+/// How many requests this process has sent, on whatever socket: what a call costs, whatever machine it runs on.
+pub fn requests_of_process() -> u64 {
+    socket::sent()
+}
 
 /// A netlink socket in one network namespace.
 ///
@@ -223,11 +232,15 @@ fn link_object(index: u32) -> String {
 
 /// What selects the link that the kernel finds under this name; None for a name that no link can have.
 fn named_message(name: &str) -> Option<LinkMessage> {
-    if name.is_empty() || name.len() > NAME_LIMIT || name.bytes().any(|byte| byte == 0) {
+    if name.is_empty() || name.len() > ALTERNATIVE_NAME_LIMIT || name.bytes().any(|byte| byte == 0) {
         return None;
     }
     let mut message = LinkMessage::default();
-    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    message.attributes.push(if name.len() > NAME_LIMIT {
+        LinkAttribute::Other(DefaultNla::new(IFLA_ALT_IFNAME, [name.as_bytes(), b"\0"].concat()))
+    } else {
+        LinkAttribute::IfName(name.to_owned())
+    });
     Some(message)
 }
 
@@ -259,7 +272,8 @@ fn parse_link(answer: &[u8]) -> Option<Link> {
     Some(link)
 }
 
-fn mac_text(bytes: &[u8]) -> String {
+/// As an administrator writes it: `0a:58:0a:f4:00:05`.
+pub(super) fn mac_text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().saturating_mul(3));
     for (position, byte) in bytes.iter().enumerate() {
         let separator = if position == 0 { "" } else { ":" };

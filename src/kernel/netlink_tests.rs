@@ -68,6 +68,21 @@ fn an_alternative_name_is_not_taken_for_the_name() {
     });
 }
 
+#[test]
+fn a_link_is_found_under_an_alternative_name_of_any_length() {
+    in_new_netns(|| async {
+        ip("link add eth0 type veth peer name peer0");
+        let netlink = Netlink::own().unwrap();
+        for length in [4, 15, 16, 127] {
+            let name = "n".repeat(length);
+            assert_eq!(netlink.link_by_any_name(&name).await.unwrap(), None, "{length}");
+            ip(&format!("link property add dev eth0 altname {name}"));
+            assert_eq!(netlink.link_by_any_name(&name).await.unwrap().unwrap().name, "eth0", "{length}");
+        }
+        assert_eq!(netlink.link_by_any_name(&"n".repeat(128)).await.unwrap(), None);
+    });
+}
+
 /// rtnetlink's own requests never return here.
 #[test]
 fn a_link_whose_alias_or_name_is_no_utf8_is_read_all_the_same() {

@@ -1,5 +1,6 @@
 //! For the tests of this room: a network namespace of its own for each, made by a thread that is thrown away.
 
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
 
 use nix::sched::{CloneFlags, unshare};
@@ -59,6 +60,11 @@ pub(crate) fn new_netns() -> Netns {
             .join()
     });
     made.unwrap()
+}
+
+/// A path by which another program finds the namespace, for as long as `netns` lasts.
+pub(super) fn path_of(netns: &Netns) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), netns.as_fd().as_raw_fd())
 }
 
 /// A bridge that is up, for macvlans to stand on; its ifindex. (A bridge is the one kind of parent that every kernel

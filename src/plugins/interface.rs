@@ -73,8 +73,9 @@ pub(super) async fn configure(site: &Site<'_>, link: &Link, answer: &Answer) -> 
     if has_ipv6 {
         enable_ipv6(site)?;
     }
-    for ip in &answer.addresses {
-        site.pod.add_address(link.index, ip.address, DuplicateDetection::Usual).await?;
+    for (position, ip) in answer.addresses.iter().enumerate() {
+        let added = site.pod.add_address(link.index, ip.address, DuplicateDetection::Usual).await;
+        added.map_err(|error| Error::from(error).within(&format!("addresses[{position}] of ipam's answer")))?;
     }
     site.pod.change_link(link.index, &LinkChange::up()).await?;
     add_routes(site, link, answer).await
@@ -133,7 +134,7 @@ async fn add_routes(site: &Site<'_>, link: &Link, answer: &Answer) -> Result<(),
         let gateways = answer.addresses.iter().filter_map(|ip| ip.gateway);
         gateways.into_iter().find(|gateway: &IpAddr| gateway.is_ipv6() == ipv6)
     };
-    for route in &answer.routes {
+    for (position, route) in answer.routes.iter().enumerate() {
         let gateway = route.gateway.or_else(|| first_gateway(route.destination.is_ipv6()));
         let given = |number: u32| (number != 0).then_some(number);
         let wanted = Route {
@@ -144,7 +145,8 @@ async fn add_routes(site: &Site<'_>, link: &Link, answer: &Answer) -> Result<(),
             advmss: given(route.advmss),
             ..Route::new(route.destination, link.index, gateway)
         };
-        site.pod.add_route(&wanted).await?;
+        let added = site.pod.add_route(&wanted).await;
+        added.map_err(|error| Error::from(error).within(&format!("routes[{position}] of ipam's answer")))?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::check::{self, failed};
 use super::ipam::Answer;
 use super::macvlan::{ANNOUNCE, check_mtu};
 use super::master::Master;
-use super::{Choice, Created, Site, creation, interface, keys};
+use super::{Choice, Created, Site, conflict, creation, interface, keys};
 use crate::cni::result::CniResult;
 use crate::cni::text::quoted;
 use crate::cni::{Error, Object};
@@ -71,7 +71,7 @@ impl Config {
         let kind = Kind::Ipvlan { parent: parent.index, mode: self.mode, flag: IpvlanFlag::Bridge };
         let new = NewLink { mtu: self.mtu, group: site.group, ..NewLink::new(site.ifname, kind) };
         let link = creation::create(site, master.netlink(site), &new).await?;
-        Ok(Created { link, host: None, bridge: None })
+        Ok(Created { link, master: Some(parent), host: None, bridge: None })
     }
 
     pub(super) async fn configure(
@@ -82,6 +82,9 @@ impl Config {
         previous: Option<&CniResult>,
     ) -> Result<CniResult, Error> {
         let answer = self.addresses(answer, previous)?.unwrap_or_default();
+        if let Some(master) = &created.master {
+            conflict::probe_on_master(site, master, self.master.in_container, &answer).await?;
+        }
         interface::improve(site, &ANNOUNCE)?;
         interface::configure(site, &created.link, &answer).await?;
         interface::result(&[interface::Interface::in_pod(site, &created.link)], 0, &answer, self.dns.as_deref())
@@ -129,3 +132,7 @@ fn mode(text: &str) -> Result<IpvlanMode, Error> {
         _ => return Err(Error::config(format!("key \"mode\" is {}: it must be l2, l3 or l3s", quoted(text)))),
     })
 }
+
+#[cfg(test)]
+#[path = "ipvlan_tests.rs"]
+mod tests;

@@ -117,7 +117,7 @@ impl AskedMac {
     /// Its bytes.
     ///
     /// # Errors
-    /// Naming where it comes from, when it is no MAC of six bytes.
+    /// Naming where it comes from, when it is no MAC of six bytes, or none that an interface can have.
     pub(super) fn parse(self) -> Result<Option<[u8; 6]>, Error> {
         let Some((place, text)) = self.asked else { return Ok(None) };
         let wrong = || {
@@ -126,8 +126,22 @@ impl AskedMac {
                 quoted(&text)
             ))
         };
-        mac(&text).map(Some).ok_or_else(wrong)
+        let mac = mac(&text).ok_or_else(wrong)?;
+        // Otherwise the kernel says it, without naming anything.
+        if mac == [0; 6] || mac.first().is_some_and(|first| first & 1 == 1) {
+            return Err(Error::config(format!(
+                "{place} is {}: it must be the MAC of one station, neither a group's nor zeros",
+                quoted(&text)
+            )));
+        }
+        Ok(Some(mac))
     }
+}
+
+/// A MAC as the kernel's links say it.
+pub(super) fn mac_text(mac: [u8; 6]) -> String {
+    let [a, b, c, d, e, f] = mac;
+    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }
 
 /// A MAC of six bytes in one of the forms of Go's `net.ParseMAC`: `02:…`, `02-…`, `0200.0000.0001`.

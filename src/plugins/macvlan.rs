@@ -8,7 +8,7 @@ use super::check::{self, failed};
 use super::ipam::Answer;
 use super::keys::{self, AskedMac};
 use super::master::Master;
-use super::{Choice, Created, Site, creation, interface};
+use super::{Choice, Created, Site, conflict, creation, interface};
 use crate::cni::args::Args;
 use crate::cni::result::CniResult;
 use crate::cni::text::quoted;
@@ -63,7 +63,7 @@ impl Config {
         let kind = Kind::Macvlan { parent: parent.index, mode: self.mode, bc_queue_len: self.bc_queue_len };
         let new = NewLink { mtu: self.mtu, mac: self.mac, group: site.group, ..NewLink::new(site.ifname, kind) };
         let link = creation::create(site, self.master.netlink(site), &new).await?;
-        Ok(Created { link, host: None, bridge: None })
+        Ok(Created { link, master: Some(parent), host: None, bridge: None })
     }
 
     pub(super) async fn configure(
@@ -75,6 +75,7 @@ impl Config {
         let link = &created.link;
         let answer = match answer {
             Some(answer) => {
+                conflict::probe_on(site, link, &answer).await?;
                 interface::improve(site, &ANNOUNCE)?;
                 interface::configure(site, link, &answer).await?;
                 answer
@@ -132,3 +133,7 @@ pub(super) fn check_mtu(mtu: Option<u32>, parent: &Link) -> Result<(), Error> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[path = "macvlan_tests.rs"]
+mod tests;

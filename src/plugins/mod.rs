@@ -19,6 +19,7 @@
 //! | `master` | the interface on which macvlan and ipvlan build |
 //! | `creation` | a link in the pod, under its name |
 //! | `interface` | addresses, routes and variables of a pod's interface |
+//! | `conflict` | the probe for IPv4 addresses that another host has |
 //! | `keys` | keys that the main plugins have in common |
 //! | `check` | what is compared by every CHECK |
 //! | `site` | where, and for whom |
@@ -28,6 +29,7 @@ pub mod ipam;
 
 mod bridge;
 mod check;
+mod conflict;
 mod creation;
 mod interface;
 mod ipvlan;

@@ -32,6 +32,8 @@ pub struct Site<'a> {
 pub struct Created {
     /// The link in the pod, down.
     pub link: Link,
+    /// The link on which it stands.
+    pub master: Option<Link>,
     /// The other end of a veth pair, in the node's namespace.
     pub host: Option<Link>,
     /// The bridge whose port it is, in the node's namespace.

@@ -9,7 +9,7 @@ use super::{Choice, Created, Ipam, Native, Site, parse};
 use crate::cni::args::Args;
 use crate::cni::result::CniResult;
 use crate::cni::{Error, Object};
-use crate::kernel::netlink::Netlink;
+use crate::kernel::netlink::{Netlink, Vlans};
 use crate::kernel::netns::Netns;
 use crate::kernel::testing::{link_shown, new_netns};
 use crate::state::deadline::Deadline;
@@ -89,6 +89,12 @@ impl Node {
     /// What `ip -d -j link` says about a link of the node.
     pub(super) fn link(&self, name: &str) -> Value {
         link_shown(&self.netns, name)
+    }
+
+    /// The VLANs of a port of a bridge, each one by itself.
+    pub(super) async fn vlans_of(&self, port: &str) -> Vec<Vlans> {
+        let port = self.netlink.link_by_name(port).await.unwrap().unwrap();
+        self.netlink.port_vlans(port.index).await.unwrap()
     }
 
     /// A whole ADD.

@@ -10,7 +10,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::error::Error;
@@ -26,6 +26,9 @@ const TEMPORARY: &str = ".rooknet-tmp-";
 /// the lock under which it was written. A process of another PID namespace (a container with the host's directory)
 /// would look dead to us.
 const TEMPORARY_AGE: Duration = Duration::from_secs(60);
+
+/// Calls of fsync in this process.
+static SYNCHRONISED: AtomicU64 = AtomicU64::new(0);
 
 /// What must survive a power loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +55,7 @@ pub fn replace(path: &Path, content: &[u8], durability: Durability, fault: &str)
     let written = (|| {
         fault::write(fault).and_then(|()| file.write_all(content)).map_err(Error::io("write", path))?;
         if durability != Durability::None {
-            file.sync_all().map_err(Error::io("synchronise", path))?;
+            synchronise(&file).map_err(Error::io("synchronise", path))?;
         }
         fault::step(fault, "written");
         std::fs::rename(&temporary, path).map_err(Error::io("replace", path))
@@ -174,7 +177,17 @@ pub fn create_directory(path: &Path, durability: Durability) -> Result<(), Error
 /// # Errors
 /// When the system refuses.
 pub fn sync_directory(path: &Path) -> Result<(), Error> {
-    File::open(path).and_then(|directory| directory.sync_all()).map_err(Error::io("synchronise", path))
+    File::open(path).and_then(|directory| synchronise(&directory)).map_err(Error::io("synchronise", path))
+}
+
+fn synchronise(file: &File) -> io::Result<()> {
+    SYNCHRONISED.fetch_add(1, Ordering::Relaxed);
+    file.sync_all()
+}
+
+/// How often this process has waited for the disk (fsync): what a call costs, whatever machine it runs on.
+pub fn synchronisations_of_process() -> u64 {
+    SYNCHRONISED.load(Ordering::Relaxed)
 }
 
 /// The names in a directory in no order, temporary files left out; none when there is no such directory. Names that

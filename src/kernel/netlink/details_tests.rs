@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernel::testing::{in_new_netns, ip, new_netns};
+use crate::kernel::testing::{in_new_netns, ip, new_netns, path_of};
 
 async fn details(netlink: &Netlink, name: &str) -> LinkDetails {
     let index = netlink.link_by_name(name).await.unwrap().unwrap().index;
@@ -50,18 +50,9 @@ fn a_port_says_its_bridge_its_other_end_and_whether_it_carries_packets() {
         assert!(details(&netlink, "veth0").await.up);
         let pod = new_netns();
         let inside = Netlink::inside(&pod).unwrap();
-        ip(&format!(
-            "link add veth1 type veth peer name veth2 netns /proc/{}/fd/{}",
-            std::process::id(),
-            descriptor(&pod)
-        ));
+        ip(&format!("link add veth1 type veth peer name veth2 netns {}", path_of(&pod)));
         assert!(details(&inside, "veth2").await.parent_elsewhere);
     });
-}
-
-fn descriptor(netns: &crate::kernel::netns::Netns) -> i32 {
-    use std::os::fd::{AsFd, AsRawFd};
-    netns.as_fd().as_raw_fd()
 }
 
 #[test]

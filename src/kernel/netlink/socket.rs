@@ -33,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// NLMSGERR_ATTR_MSG: the kernel's explanation of an error, as text.
 const ERROR_TEXT: u16 = 1;
 
+/// Requests of all sockets of this process.
+static SENT: AtomicU64 = AtomicU64::new(0);
+
 /// What goes over the socket: requests by the library's types, answers as they come.
 #[derive(Debug)]
 enum Message {
@@ -96,6 +99,11 @@ impl Question<'_> {
 }
 
 /// A netlink socket and the task that drives it.
+/// How many requests this process has sent.
+pub(super) fn sent() -> u64 {
+    SENT.load(Ordering::Relaxed)
+}
+
 #[derive(Debug)]
 pub(super) struct Socket {
     connection: ConnectionHandle<Message>,
@@ -163,6 +171,7 @@ impl Socket {
         let message = NetlinkMessage::new(header, Message::Request(Box::new(request)).into());
         let closed = || question.failed(io::Error::new(io::ErrorKind::BrokenPipe, "the netlink socket closed"), None);
         self.requests.fetch_add(1, Ordering::Relaxed);
+        SENT.fetch_add(1, Ordering::Relaxed);
         let mut stream = self.connection.request(message, SocketAddr::new(0, 0)).map_err(|_| closed())?;
         let mut answers = Vec::new();
         let mut interrupted = false;

@@ -11,6 +11,10 @@ use crate::kernel;
 use crate::kernel::netlink::{Kind, KindDetails, LinkChange, LinkDetails, Netlink, NewLink};
 use crate::kernel::netns::Netns;
 use crate::kernel::sysctl::{self, Family, Key};
+use crate::plugins::keys;
+
+/// What the kernel gives a bridge without ports, unless its MAC was set.
+const NO_MAC: &str = "00:00:00:00:00:00";
 
 /// The bridge of the configuration, made and changed as far as it has to be. As in the reference, MTU and VLAN
 /// filtering are those of its making: one that is there keeps its own.
@@ -18,7 +22,7 @@ use crate::kernel::sysctl::{self, Family, Key};
 /// # Errors
 /// Code 7, when a link of this name is no bridge; the kernel's.
 pub(super) async fn ensure(node: &Netlink, config: &Config) -> Result<LinkDetails, Error> {
-    let found = match node.link_details_by_any_name(&config.bridge).await? {
+    let mut found = match node.link_details_by_any_name(&config.bridge).await? {
         Some(found) => found,
         None => make(node, config).await?,
     };
@@ -29,7 +33,10 @@ pub(super) async fn ensure(node: &Netlink, config: &Config) -> Result<LinkDetail
             quoted(&config.bridge)
         )));
     }
+    // A bridge whose last port is gone has no MAC, which could not be set to itself: there the reference fails.
+    let mac = (config.has_gateway_on_bridge() && found.link.mac == NO_MAC).then(random::mac);
     let change = LinkChange {
+        mac,
         up: (!found.up).then_some(true),
         promiscuous: (config.promiscuous && !found.promiscuous).then_some(true),
         ..LinkChange::default()
@@ -39,6 +46,9 @@ pub(super) async fn ensure(node: &Netlink, config: &Config) -> Result<LinkDetail
     }
     if change != LinkChange::default() {
         node.change_link(found.link.index, &change).await?;
+    }
+    if let Some(mac) = mac {
+        found.link.mac = keys::mac_text(mac);
     }
     Ok(found)
 }

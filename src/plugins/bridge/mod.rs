@@ -9,6 +9,8 @@
 //!   administrator made, and that gets its own address by it.
 //! - The port is looked at every few milliseconds; the reference looks again after 50, and after 500 more.
 //! - A bridge that somebody watches (tcpdump) is not promiscuous for a CHECK: only the flag counts.
+//! - A bridge whose last port is gone has no MAC, and an ADD that makes it a gateway gives it one: there the reference
+//!   fails.
 //! - A default route without a gateway: [`gateway`].
 //!
 //! | File | Subject |
@@ -30,7 +32,7 @@ mod random;
 pub(super) use config::Config;
 
 use super::ipam::Answer;
-use super::{Created, Site, interface};
+use super::{Created, Site, conflict, interface};
 use crate::cni::result::CniResult;
 use crate::cni::{Code, Error};
 use crate::kernel::netlink::{Link, LinkChange};
@@ -40,7 +42,7 @@ impl Config {
     pub(super) async fn create(&self, site: &Site<'_>) -> Result<Created, Error> {
         let bridge = device::ensure(site.node, self).await?;
         let pair = port::connect(site, &bridge, self).await?;
-        Ok(Created { link: pair.pod, host: Some(pair.host), bridge: Some(bridge.link) })
+        Ok(Created { link: pair.pod, master: None, host: Some(pair.host), bridge: Some(bridge.link) })
     }
 
     pub(super) async fn configure(
@@ -57,6 +59,7 @@ impl Config {
         let answer = match answer {
             Some(mut answer) => {
                 gateway::complete(self, &mut answer)?;
+                conflict::probe_on(site, link, &answer).await?;
                 self.improve(site)?;
                 interface::configure(site, link, &answer).await?;
                 if self.is_gateway {

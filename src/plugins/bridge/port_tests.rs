@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::kernel::netlink::LinkChange;
-use crate::plugins::testing::{GROUP, IFNAME, Node, Pod, in_new_netns, ip, native, objects, variable, with};
+use crate::plugins::testing::{GROUP, IFNAME, Node, Pod, in_new_netns, ip, native, variable, with};
 
 const BRIDGE: &str = r#"{"type": "bridge", "bridge": "br0"}"#;
 
@@ -134,28 +134,23 @@ fn a_port_that_carries_nothing_ends_the_add_with_its_name() {
     });
 }
 
-/// The VLANs of a port, as bridge(8) lists them.
-fn vlans_of(port: &str) -> Vec<Value> {
-    objects("bridge", &format!("vlan show dev {port}")).remove(0)["vlans"].as_array().unwrap().clone()
-}
-
 /// On a kernel without VLAN filtering its refusal is what is looked at, and that it leaves no pair.
 #[test]
 fn a_port_is_in_the_vlans_of_the_configuration_alone() {
     in_new_netns(|| async {
         let node = Node::new();
-        let tagged = |vlan: u16| json!({"vlan": vlan});
-        let untagged = |vlan: u16| json!({"vlan": vlan, "flags": ["PVID", "Egress Untagged"]});
+        let tagged = Vlans::one;
+        let untagged = |vlan| Vlans { pvid: true, untagged: true, ..Vlans::one(vlan) };
         for (further, expected) in [
             (json!({"vlan": 100}), vec![untagged(100)]),
             (json!({"vlan": 1}), vec![untagged(1)]),
             (
                 json!({"vlan": 100, "preserveDefaultVlan": true}),
-                vec![json!({"vlan": 1, "flags": ["Egress Untagged"]}), untagged(100)],
+                vec![Vlans { untagged: true, ..Vlans::one(1) }, untagged(100)],
             ),
             (
                 json!({"vlanTrunk": [{"minID": 5, "maxID": 7}, {"id": 9}]}),
-                vec![untagged(1), json!({"vlan": 5, "vlanEnd": 7}), tagged(9)],
+                vec![untagged(1), tagged(5), tagged(6), tagged(7), tagged(9)],
             ),
             (json!({"vlanTrunk": [{"id": 9}], "vlan": 100}), vec![tagged(9), untagged(100)]),
             // As in the reference: the trunk has the last word on a VLAN that is in both.
@@ -163,7 +158,7 @@ fn a_port_is_in_the_vlans_of_the_configuration_alone() {
         ] {
             let pod = Pod::new();
             match node.add(&pod, &config(further.clone())).await {
-                Ok(result) => assert_eq!(vlans_of(&result.interfaces()[1].name), expected, "{further}"),
+                Ok(result) => assert_eq!(node.vlans_of(&result.interfaces()[1].name).await, expected, "{further}"),
                 Err(error) => {
                     assert!(error.message.contains("BRIDGE_VLAN_FILTERING"), "{error:?}");
                     assert_eq!(node.netlink.links().await.unwrap().len(), 1, "the loopback");
@@ -173,6 +168,6 @@ fn a_port_is_in_the_vlans_of_the_configuration_alone() {
         }
         ip("link set br0 type bridge vlan_default_pvid 55");
         let result = node.add(&Pod::new(), &config(json!({"vlan": 100}))).await.unwrap();
-        assert_eq!(vlans_of(&result.interfaces()[1].name), [untagged(100)]);
+        assert_eq!(node.vlans_of(&result.interfaces()[1].name).await, [untagged(100)]);
     });
 }

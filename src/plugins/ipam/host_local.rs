@@ -31,6 +31,7 @@ mod range;
 mod resolv_conf;
 
 pub use config::Config;
+use config::Requested;
 pub use range::{Candidates, Range, RangeSet};
 
 /// Allocates one address of each range set for `owner`: the one that is asked for, or else the next one that is free.
@@ -49,6 +50,9 @@ pub async fn allocate(
     known_free: bool,
     deadline: &Deadline,
 ) -> Result<Answer, Error> {
+    if config.range_sets.is_empty() {
+        return Err(config::no_ranges());
+    }
     let dns = config.resolv_conf.as_deref().map(resolv_conf::read).transpose()?;
     let store = config.store.lock(deadline).await?;
     let mut addresses = Vec::new();
@@ -74,8 +78,8 @@ fn allocate_all(
     let mut requested = config.requested.clone();
     let mut held = known_free.then(Vec::new);
     for (index, set) in config.range_sets.iter().enumerate() {
-        let (ip, range) = if let Some(position) = requested.iter().position(|ip| set.range_of(*ip).is_some()) {
-            reserve_requested(store, owner, set, requested.remove(position))?
+        let (ip, range) = if let Some(position) = requested.iter().position(|asked| set.range_of(asked.ip).is_some()) {
+            reserve_requested(store, owner, set, &requested.remove(position))?
         } else {
             // Read once: what this call adds is of other sets.
             let held = match &held {
@@ -93,7 +97,7 @@ fn allocate_all(
     if requested.is_empty() {
         return Ok(());
     }
-    let list = requested.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let list = requested.iter().map(|asked| format!("{} ({})", asked.ip, asked.place)).collect::<Vec<_>>().join(", ");
     Err(Error::config(format!(
         "{list} cannot be allocated as asked for: each range set gives one address, which must be in one of its ranges"
     )))
@@ -103,18 +107,20 @@ fn reserve_requested<'a>(
     store: &LockedStore,
     owner: Owner<'_>,
     set: &'a RangeSet,
-    ip: IpAddr,
+    asked: &Requested,
 ) -> Result<(IpAddr, &'a Range), Error> {
-    let range = set.range_of(ip).ok_or_else(|| Error::config(format!("the address {ip} is in no range of {set}")))?;
+    let (ip, place) = (asked.ip, &asked.place);
+    let range =
+        set.range_of(ip).ok_or_else(|| Error::config(format!("the address {ip} ({place}) is in no range of {set}")))?;
     if ip == range.gateway() {
         return Err(Error::config(format!(
-            "the address {ip}, which is asked for, is the gateway of the range {range}"
+            "the address {ip}, which is asked for ({place}), is the gateway of the range {range}"
         )));
     }
     if store.reserve(owner, ip)? {
         return Ok((ip, range));
     }
-    Err(Error::new(Code::EXISTS, format!("the address {ip}, which is asked for, is taken already")))
+    Err(Error::new(Code::EXISTS, format!("the address {ip}, which is asked for ({place}), is taken already")))
 }
 
 /// Only for a set without a request: as in the reference, an owner may ask for one address more.
@@ -141,7 +147,10 @@ fn reserve_next<'a>(
             return Ok((ip, range));
         }
     }
-    Err(Error::new(Code::TRY_AGAIN_LATER, format!("all addresses of the range set {set} are taken")))
+    Err(Error::new(
+        Code::TRY_AGAIN_LATER,
+        format!("all addresses of the range set {set} are taken: give the key \"ranges\" a larger one"),
+    ))
 }
 
 /// Releases the addresses of `owner`, and gives those that it had. `known`, as a journal says them, are looked at

@@ -173,7 +173,8 @@ impl LockedStore {
             std::fs::hard_link(&temporary, &path)
         };
         fault::step("host-local-address", "linked");
-        // After a rename there is nothing to remove. One that stays is removed by the next writer, and is no address.
+        // After a rename there is nothing to remove. One that stays is removed by its owner's DEL or the next writer, and
+        // is no address.
         let _ = std::fs::remove_file(&temporary);
         fault::step("host-local-address", "done");
         match linked {
@@ -242,6 +243,8 @@ impl LockedStore {
             }
         }
         if known.is_empty() {
+            // What is released after a kill may have been killed while it wrote: the lock says that nobody writes now.
+            let _ = files::remove(&self.directory.join(TEMPORARY));
             let found = self.scan(owner)?;
             let which = if found.iter().any(|(_, holds)| *holds == Holds::Exactly) {
                 Holds::Exactly

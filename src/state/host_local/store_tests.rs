@@ -76,6 +76,15 @@ fn what_a_killed_writer_left_is_removed_and_its_address_stays_whole() {
 }
 
 #[test]
+fn a_release_after_a_kill_takes_the_temporary_file_along() {
+    let directory = Directory::new();
+    write(&directory, TEMPORARY, "abc\r\nnet1");
+    let store = locked(&directory);
+    assert!(store.release(MINE, &[]).unwrap().is_empty());
+    assert_eq!(directory.names("public"), ["lock"]);
+}
+
+#[test]
 fn known_addresses_are_released_without_reading_others() {
     let directory = Directory::new();
     let store = locked(&directory);

@@ -25,10 +25,18 @@ const KEYS: [&str; 6] = ["type", "name", "routes", "dataDir", "resolvConf", "ran
 pub struct Config {
     pub(super) store: Store,
     pub(super) range_sets: Vec<RangeSet>,
-    pub(super) requested: Vec<IpAddr>,
+    pub(super) requested: Vec<Requested>,
     pub(super) resolv_conf: Option<PathBuf>,
     pub(super) routes: Vec<IpamRoute>,
     unknown: Vec<String>,
+}
+
+/// An address that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Requested {
+    pub(super) ip: IpAddr,
+    /// Where it is asked for, for messages.
+    pub(super) place: String,
 }
 
 impl Config {
@@ -54,6 +62,11 @@ impl Config {
             range_sets.push(("ipam".to_owned(), set.map_err(|error| error.within("ipam"))?));
         }
         read_sets(&ipam, "ipam.ranges", &mut range_sets, &mut unknown)?;
+        // STATUS and DEL come without the runtime's ranges.
+        let may_come_later = config.object("capabilities")?.unwrap_or_default().flag("ipRanges")?;
+        if range_sets.is_empty() && !may_come_later {
+            return Err(no_ranges());
+        }
         check_sets(&range_sets)?;
         read::one_of_each_family(version, range_sets.iter().map(|(_, set)| set.is_ipv4()))?;
 
@@ -83,7 +96,7 @@ impl Config {
         &self.store
     }
 
-    /// Sets of ranges, of each of which an attachment gets an address; at least one.
+    /// Sets of ranges, of each of which an attachment gets an address; none where the runtime is to say them and has not.
     pub fn range_sets(&self) -> &[RangeSet] {
         &self.range_sets
     }
@@ -91,25 +104,23 @@ impl Config {
 
 /// The addresses that are asked for by IP of CNI_ARGS, `args.cni.ips` and `runtimeConfig.ips`, each once. A prefix
 /// length is allowed and has no meaning.
-fn requested(config: &Object, args: &Args) -> Result<Vec<IpAddr>, Error> {
-    let mut requested = Vec::new();
+fn requested(config: &Object, args: &Args) -> Result<Vec<Requested>, Error> {
+    let mut requested: Vec<Requested> = Vec::new();
+    let mut add = |place: &str, ip: IpAddr| {
+        if requested.iter().all(|known| known.ip != ip) {
+            requested.push(Requested { ip, place: place.to_owned() });
+        }
+    };
     if let Some(ip) = args.get("IP") {
         let wrong = || Error::environment(format!("CNI_ARGS has IP={}, which is not an IP address", shortened(ip)));
-        requested.push(parse_requested(ip).ok_or_else(wrong)?);
+        add("IP of CNI_ARGS", parse_requested(ip).ok_or_else(wrong)?);
     }
     for path in [["args", "cni", "ips"].as_slice(), &["runtimeConfig", "ips"]] {
         for (place, text) in read::texts_at(config, path)? {
             let wrong = || Error::config(format!("{place} is {}: it must be an IP address", quoted(&text)));
-            requested.push(parse_requested(&text).ok_or_else(wrong)?);
+            add(&place, parse_requested(&text).ok_or_else(wrong)?);
         }
     }
-    let mut seen = Vec::new();
-    requested.retain(|ip| {
-        !seen.contains(ip) && {
-            seen.push(*ip);
-            true
-        }
-    });
     Ok(requested)
 }
 
@@ -148,15 +159,17 @@ fn read_set(list: &RawValue, place: &str, unknown: &mut Vec<String>) -> Result<R
     RangeSet::new(ranges).map_err(|error| error.within(place))
 }
 
+/// There is nothing to allocate from.
+pub(super) fn no_ranges() -> Error {
+    Error::config(
+        "neither key \"ipam.ranges\" nor \"ipam.subnet\" nor \"runtimeConfig.ipRanges\" has a range: host-local needs \
+         one to allocate from",
+    )
+}
+
 /// # Errors
-/// When there is no set, there are too many ranges, or two sets overlap.
+/// When there are too many ranges, or two sets overlap.
 fn check_sets(sets: &[(String, RangeSet)]) -> Result<(), Error> {
-    if sets.is_empty() {
-        return Err(Error::config(
-            "neither key \"ipam.ranges\" nor \"ipam.subnet\" nor \"runtimeConfig.ipRanges\" has a range: host-local \
-             needs one to allocate from",
-        ));
-    }
     let count = sets.iter().map(|(_, set)| set.ranges().len()).fold(0, usize::saturating_add);
     if count > MAX_ELEMENTS {
         return Err(Error::config(format!("it has {count} ranges: {MAX_ELEMENTS} are the most")));

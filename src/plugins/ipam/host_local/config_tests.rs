@@ -46,7 +46,7 @@ fn requests_of_all_sources_add_up_and_each_counts_once() {
     let text = r#"{"name": "n", "cniVersion": "1.1.0", "ipam": {"subnet": "10.0.0.0/24"},
         "args": {"cni": {"ips": ["10.0.0.6/8", "2001:DB8::0"]}}, "runtimeConfig": {"ips": ["10.0.0.5", "10.0.0.7"]}}"#;
     let config = parse_with(text, "IP=::ffff:10.0.0.5").unwrap();
-    let requested: Vec<String> = config.requested.iter().map(ToString::to_string).collect();
+    let requested: Vec<String> = config.requested.iter().map(|asked| asked.ip.to_string()).collect();
     assert_eq!(requested, ["10.0.0.5", "10.0.0.6", "2001:db8::", "10.0.0.7"]);
 }
 
@@ -106,4 +106,16 @@ fn more_ranges_than_any_network_needs_are_refused() {
         |count| format!(r#"{{"cniVersion": "1.1.0", "name": "n", "ipam": {{"ranges": [[{}]]}}}}"#, list(count));
     assert!(parse(&config(1024)).is_ok());
     assert!(parse(&config(1025)).unwrap_err().message.contains("1024"));
+}
+
+#[test]
+fn ranges_may_be_missing_only_where_the_runtime_may_say_them() {
+    let text = |declared: bool| {
+        format!(
+            r#"{{"name": "n", "cniVersion": "1.1.0", "capabilities": {{"ipRanges": {declared}}},
+            "ipam": {{"type": "host-local"}}}}"#
+        )
+    };
+    assert!(parse(&text(true)).unwrap().range_sets().is_empty());
+    assert!(parse(&text(false)).unwrap_err().message.contains("runtimeConfig.ipRanges"));
 }
