@@ -80,7 +80,7 @@ fn whatever_differs_is_found_by_its_path() {
         (
             Moment::AfterAdd,
             host("ip link set $(ls /sys/class/net/cni0/brif) type bridge_slave hairpin on"),
-            "add / host / port / <veth to the pod> / hairpin",
+            "add / host / link / <veth to the pod> / linkinfo / info_slave_data / hairpin",
         ),
         (Moment::AfterAdd, host("ip link set cni0 promisc on"), "add / host / link / cni0 / flags / PROMISC"),
         (Moment::AfterAdd, host("ip address del 10.1.0.1/24 dev cni0"), "add / host / address / cni0 / 10.1.0.1/24"),

@@ -1,20 +1,20 @@
 //! One case from ADD to DEL on both nodes, and what differed on the way.
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::NATIVE;
-use crate::cases::{Case, NETWORK};
+use crate::cases::{Case, NETWORK, with};
 use crate::compare::{Difference, differences};
 use crate::observe::{observe, tentative};
 use crate::support::{CniTool, Outcome};
 use crate::table::{Judgement, Row, judge};
 use crate::twins::{Side, Step, Twins};
 
-/// The directory of plugins in which there is nothing but rooknet.
-const ONLY_ROOKNET: &str = "/run/only-rooknet";
+/// The directory of plugins in which there are rooknet and what it executes.
+const PROGRAMS: &str = "/run/programs";
 /// For how long a difference that no row lists may go away by itself: links come up, and addresses and routes follow,
 /// after the plugin has answered.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -28,6 +28,8 @@ pub(crate) enum Order {
     AddByReference,
     /// ADD by rooknet, CHECK and DEL by the reference plugin, and at last rooknet's DEL for its journal.
     AddByOurs,
+    /// rooknet from ADD to DEL, told to execute everything.
+    Executed,
 }
 
 /// When something is done to rooknet's node, to see that the harness notices.
@@ -84,7 +86,7 @@ impl<'a> Life<'a> {
         for side in twins.sides() {
             side.add_pod();
             self.case.before.iter().for_each(|step| side.take(step));
-            configure(side, self.case);
+            self.configure(side);
         }
         let (reference, ours) = (self.tool(&twins.reference, false), |rooknet| self.tool(&twins.ours, rooknet));
         let adds = self.order != Order::AddByReference;
@@ -103,6 +105,17 @@ impl<'a> Life<'a> {
         self.inject(Moment::AfterAdd, &twins.ours);
         found.extend(self.settled("add", twins, Some(&added), rows));
 
+        if !refused && self.case.twice {
+            let again = both(&reference, &ours(adds), "add");
+            found.extend(outcome("second add", &again));
+            if again[0].success() {
+                problems.push(format!("the reference plugin made it twice: {}", again[0]));
+            }
+            found.extend(self.settled("second add", twins, None, rows));
+        }
+        for side in twins.sides() {
+            self.case.between.iter().for_each(|step| side.take(step));
+        }
         if !refused {
             let checked = both(&reference, &ours(ends), "check");
             found.extend(outcome("check", &checked));
@@ -129,8 +142,13 @@ impl<'a> Life<'a> {
         // A runtime calls it again whenever it does not know; a part of the cases shows it.
         if self.case.mixed {
             found.extend(outcome("second del", &both(&reference, &ours(ends), "del")));
+            found.extend(outcome("status", &both(&reference, &ours(ends), "status")));
         }
 
+        let (ran, executed) = (twins.ours.ran(), self.executed());
+        if !refused && ran != executed {
+            problems.push(format!("rooknet executed {ran:?} and should execute {executed:?}"));
+        }
         let journals = twins.ours.node.journals();
         if !journals.is_empty() && deleted[1].success() {
             problems.push(format!("journals are left: {journals:?}"));
@@ -150,14 +168,40 @@ impl<'a> Life<'a> {
     }
 
     fn tool<'s>(&self, side: &'s Side, rooknet: bool) -> CniTool<'s> {
-        // Where plugins are native, none may be there to be executed in secret.
-        let programs = if rooknet && NATIVE { ONLY_ROOKNET } else { "/opt/cni/bin" };
+        let programs = if rooknet { PROGRAMS } else { "/opt/cni/bin" };
         let configurations = if rooknet { "/etc/cni/net.d/rooknet" } else { "/etc/cni/net.d/reference" };
         side.tool(NETWORK)
             .env("CNI_PATH", programs)
             .env("NETCONFPATH", configurations)
             .env("CNI_ARGS", &self.case.args)
             .capabilities(&self.case.runtime)
+    }
+
+    /// What rooknet executes.
+    fn executed(&self) -> BTreeSet<String> {
+        if self.order == Order::Executed { self.case.programs() } else { self.case.executed() }
+    }
+
+    /// The network in both ways: the reference plugins by themselves, and rooknet with them as the default network.
+    fn configure(&self, side: &Side) {
+        let case = self.case;
+        let capabilities = json!({"ips": true, "mac": true, "ipRanges": true});
+        let mut plugins = vec![case.plugin.clone()];
+        plugins[0]["capabilities"] = capabilities.clone();
+        plugins.extend(case.chain.iter().cloned());
+        let list = |plugins: &Value| json!({"cniVersion": case.version, "name": NETWORK, "plugins": plugins});
+        let network = list(&json!(plugins));
+        side.node.write("/etc/cni/net.d/reference/net.conflist", network.to_string());
+        let delegate = if plugins.len() > 1 {
+            network
+        } else {
+            with(plugins[0].clone(), &json!({"cniVersion": case.version, "name": NETWORK}))
+        };
+        let native = self.order != Order::Executed;
+        let rooknet = json!({"type": "rooknet", "native": native, "capabilities": capabilities, "binDir": PROGRAMS,
+            "delegates": [delegate]});
+        side.node.write("/etc/cni/net.d/rooknet/net.conflist", list(&json!([rooknet])).to_string());
+        side.provide(PROGRAMS, &self.executed());
     }
 
     fn inject(&self, moment: Moment, side: &Side) {
@@ -167,13 +211,19 @@ impl<'a> Life<'a> {
     /// Both did what the case says.
     fn expect(&self, added: &[Outcome; 2], problems: &mut Vec<String>) {
         for (who, outcome) in ["the reference plugin", "rooknet"].iter().zip(added) {
+            let only_theirs = self.case.only_reference_refuses && *who != "rooknet";
             match self.case.refused {
+                None if only_theirs => {
+                    if outcome.success() {
+                        problems.push(format!("{who} does not refuse it any more: {outcome}"));
+                    }
+                }
                 None if !outcome.success() => problems.push(format!("{who} refused it: {outcome}")),
                 Some(_) if outcome.success() => problems.push(format!("{who} did not refuse it: {outcome}")),
                 _ => {}
             }
         }
-        if let Some(key) = self.case.refused.filter(|_| NATIVE && self.order == Order::Ours)
+        if let Some(key) = self.case.refused.filter(|_| self.case.is_native() && self.order == Order::Ours)
             && !names(&added[1], key)
         {
             problems.push(format!("rooknet's refusal does not name {key}: {}", added[1]));
@@ -184,7 +234,7 @@ impl<'a> Life<'a> {
     fn settled(&self, stage: &str, twins: &Twins, added: Option<&[Outcome; 2]>, rows: &[Row]) -> Vec<Difference> {
         let start = Instant::now();
         loop {
-            let seen = twins.sides().map(|side| observe(&side.node, Some(&side.pod())));
+            let seen = twins.sides().map(|side| observe(&side.node, side.living_pod().as_ref()));
             let mut found = differences(stage, &seen[0].state, &seen[1].state);
             if let Some(added) = added {
                 found.extend(outcome(stage, added));
@@ -237,19 +287,4 @@ fn outcome(stage: &str, outcomes: &[Outcome; 2]) -> Vec<Difference> {
 fn said(outcome: &Outcome) -> String {
     let text = [&outcome.stdout, &outcome.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// The network in both ways: the reference plugin by itself, and rooknet with it as the default network.
-fn configure(side: &Side, case: &Case) {
-    let capabilities = json!({"ips": true, "mac": true, "ipRanges": true});
-    let mut plugin = case.plugin.clone();
-    plugin["capabilities"] = capabilities.clone();
-    let list = |plugin: &Value| json!({"cniVersion": case.version, "name": NETWORK, "plugins": [plugin]}).to_string();
-    side.node.write("/etc/cni/net.d/reference/net.conflist", list(&plugin));
-    plugin["cniVersion"] = json!(case.version);
-    plugin["name"] = json!(NETWORK);
-    let rooknet = json!({"type": "rooknet", "native": true, "capabilities": capabilities, "delegates": [plugin]});
-    side.node.write("/etc/cni/net.d/rooknet/net.conflist", list(&rooknet));
-    let link = format!("mkdir -p {ONLY_ROOKNET} && ln -sf /opt/cni/bin/rooknet {ONLY_ROOKNET}/rooknet");
-    side.node.ok(&["sh", "-ec", &link]);
 }

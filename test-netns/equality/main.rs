@@ -4,8 +4,11 @@
 //! ADD to DEL ([`life`]). What can be seen afterwards ([`observe`]) is compared ([`compare`]); what differs must be in
 //! [`table`], and what is in the table must differ.
 //!
+//! rooknet is given only the programs that it is known to execute for the case ([`cases::Case::executed`]), and each must
+//! have run: what it does natively, it cannot have had done in secret.
+//!
 //! Cases run side by side, many more than there are processors: an IPv6 address takes more than a second to be usable, and
-//! one waits for it. `ROOKNET_EQUALITY_CASES` is a text: only cases whose names have it are run. `ROOKNET_EQUALITY_THREADS` (12).
+//! one waits for it. `ROOKNET_EQUALITY_CASES`: texts, separated by commas; only cases whose names have one of them are run. `ROOKNET_EQUALITY_THREADS` (12).
 //!
 //! Tests in the module `vm` need a kernel with ipvlan and 8021q: `make test-vm`.
 #![allow(
@@ -29,10 +32,6 @@ mod observe;
 mod pool;
 mod table;
 mod twins;
-
-/// Whether rooknet has native plugins. With them, a refusal must name the key that is wrong, and rooknet is given no
-/// program that it could execute in their place.
-const NATIVE: bool = false;
 
 #[test]
 fn rooknet_does_what_the_reference_plugins_do() {

@@ -18,9 +18,12 @@ pub(crate) fn run(what: &str, cases: &[Case]) {
     let wanted = env::var("ROOKNET_EQUALITY_CASES").unwrap_or_default();
     let threads = env::var("ROOKNET_EQUALITY_THREADS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
     let mut lives: Vec<Life<'_>> = Vec::new();
-    for case in cases.iter().filter(|case| case.name.contains(&wanted)) {
-        let orders: &[Order] =
-            if case.mixed { &[Order::Ours, Order::AddByReference, Order::AddByOurs] } else { &[Order::Ours] };
+    for case in cases.iter().filter(|case| wanted.split(',').any(|part| case.name.contains(part))) {
+        let orders: &[Order] = if case.mixed {
+            &[Order::Ours, Order::AddByReference, Order::AddByOurs, Order::Executed]
+        } else {
+            &[Order::Ours]
+        };
         lives.extend(orders.iter().map(|order| Life::new(case, *order)));
     }
     assert!(!lives.is_empty(), "no case is named {wanted:?}");

@@ -36,7 +36,43 @@ pub(crate) const TABLE: &[Row] = &[
         reason: "One request removes all of a container's links, and nothing else",
         everywhere: true,
         covers: |life| life.order != Order::AddByReference && life.case.refused.is_none(),
-        paths: &["add / pod / link / eth0 / group"],
+        paths: &["add / pod / link / eth0 / group", "second add / pod / link / eth0 / group"],
+    },
+    Row {
+        id: "host-queue-length",
+        case: "The queue length of a bridge port's host end",
+        reference: "0: a field that is left empty",
+        ours: "the kernel's default",
+        reason: "It has no queue, so neither has an effect; as a bound of a queue that somebody adds, 0 is none",
+        everywhere: true,
+        covers: |life| is_native(life) && life.case.kind() == "bridge" && life.case.refused.is_none(),
+        paths: &[
+            "add / host / link / <veth to the pod> / txqlen",
+            "second add / host / link / <veth to the pod> / txqlen",
+        ],
+    },
+    Row {
+        id: "bridge-accepts-routers",
+        case: "`accept_ra` of a bridge that is up already",
+        reference: "sets it to 0 at every ADD",
+        ours: "leaves it; a bridge that it makes or sets up has 0",
+        reason: "An administrator's bridge may have its own address by it",
+        everywhere: false,
+        covers: |life| natively(life, "bridge-accepts-routers"),
+        paths: &[
+            "add / host / sysctl / ipv6/conf/cni0 / accept_ra",
+            "del / host / sysctl / ipv6/conf/cni0 / accept_ra",
+        ],
+    },
+    Row {
+        id: "default-route-without-gateway",
+        case: "`isDefaultGateway`, and IPAM has a default route without gateway",
+        reference: "adds a second default route, which the kernel refuses",
+        ours: "takes it for the default route that is asked for",
+        reason: "Both say the same",
+        everywhere: false,
+        covers: |life| natively(life, "default-route-without-gateway"),
+        paths: &["add / *", "check / succeeded", "del / host / *"],
     },
     Row {
         id: "refused-and-gone",
@@ -53,6 +89,13 @@ pub(crate) const TABLE: &[Row] = &[
             "add / host / *<veth to the pod>*",
             "add / host / * / cni0*",
             "add / host / *dev cni0 *",
+            // A duplicate.
+            "add / tentative / 0",
+            // Of a bridge that had a port for a moment, or for longer.
+            "del / host / address / cni0 / fe80*",
+            "del / host / address / cni0 / <link-local>*",
+            "del / host / link / cni0 / address",
+            "del / host / route / * dev cni0 *",
             // Of a macvlan that is up.
             "add / host / link / stor0 / promiscuity",
         ],
@@ -93,6 +136,104 @@ pub(crate) const TABLE: &[Row] = &[
         paths: &["del / pod / * / eth0", "del / pod / sysctl / */conf/eth0"],
     },
     Row {
+        id: "tentative",
+        case: "An IPv6 address without gateway",
+        reference: "reports it while duplicate address detection still runs: nothing can be bound to it, and a duplicate \
+                    is not noticed",
+        ours: "awaits the detection, and fails on a duplicate",
+        reason: "What an ADD reports can be used",
+        everywhere: false,
+        covers: |life| natively(life, "tentative"),
+        paths: &["add / tentative / *"],
+    },
+    Row {
+        id: "refused-early",
+        case: "A configuration that is wrong",
+        reference: "makes the interface, and calls IPAM, before it gets to the wrong key; DEL makes host-local's directory",
+        ours: "reads all of it before anything is made",
+        reason: "Nothing is to be undone then",
+        everywhere: false,
+        covers: |life| natively(life, "refused-early"),
+        paths: &["add / files / /var/lib/cni/networks*", "del / files / /var/lib/cni/networks*"],
+    },
+    Row {
+        id: "refused-for-ever",
+        case: "A configuration that a plugin, or its IPAM plugin, cannot read",
+        reference: "its DEL is refused too, and the interface stays",
+        ours: "makes no interface, and DEL succeeds",
+        reason: "A runtime calls DEL until it succeeds, so the pod could never go",
+        everywhere: false,
+        covers: |life| natively(life, "refused-for-ever"),
+        paths: &["del / succeeded", "del / pod / * / eth0", "del / pod / sysctl / */conf/eth0"],
+    },
+    Row {
+        id: "check-of-what-is-there",
+        case: "CHECK of a route in a table of its own, or of an address whose network is itself",
+        reference: "fails: it looks in the main table only, and for a route that nothing needs",
+        ours: "succeeds",
+        reason: "The interface is as the ADD left it",
+        everywhere: false,
+        covers: |life| natively(life, "check-of-what-is-there"),
+        paths: &["check / succeeded"],
+    },
+    Row {
+        id: "route-metrics",
+        case: "A route with `mtu` or `advmss`",
+        reference: "passes over them",
+        ours: "sets them",
+        reason: "The specification has them since 1.1.0",
+        everywhere: false,
+        covers: |life| is_native(life) && life.case.refused.is_none() && life.case.has_route_with(&["mtu", "advmss"]),
+        paths: &["add / pod / route / * / metrics"],
+    },
+    Row {
+        id: "check-of-each-lease",
+        case: "CHECK, where one of several addresses is not reserved any more",
+        reference: "is content with any",
+        ours: "fails, naming it",
+        reason: "Another pod may get that address",
+        everywhere: false,
+        covers: |life| natively(life, "check-of-each-lease"),
+        paths: &["check / succeeded"],
+    },
+    Row {
+        id: "del-makes-no-store",
+        case: "DEL, where host-local's directory is gone",
+        reference: "makes it anew",
+        ours: "does not",
+        reason: "There is nothing to release",
+        everywhere: false,
+        covers: |life| natively(life, "del-makes-no-store"),
+        paths: &["del / files / /var/lib/cni/networks/net", "del / files / /var/lib/cni/networks/net/lock"],
+    },
+    Row {
+        id: "link-of-another",
+        case: "The pod replaced its interface by one of another kind",
+        reference: "deletes what has the name",
+        ours: "leaves what it did not make; it goes with the pod",
+        reason: "Nothing is deleted that may be somebody's",
+        everywhere: false,
+        covers: |life| natively(life, "link-of-another"),
+        paths: &[
+            "del / pod / * / eth0",
+            "del / pod / * / x0",
+            "del / pod / * / x",
+            "del / pod / sysctl / */conf/eth0",
+            "del / pod / sysctl / */conf/x0",
+            "del / pod / sysctl / */conf/x",
+        ],
+    },
+    Row {
+        id: "renamed",
+        case: "The pod renamed its interface",
+        reference: "finds nothing to delete",
+        ours: "deletes it",
+        reason: "Links are known by more than their names; its address is free for others after the DEL",
+        everywhere: false,
+        covers: |life| shows(life, "renamed"),
+        paths: &["del / pod / * / x0", "del / pod / * dev x0 *", "del / pod / sysctl / */conf/x0"],
+    },
+    Row {
         id: "check-without-journal",
         case: "CHECK of a container that was attached without rooknet",
         reference: "looks at what is there",
@@ -100,7 +241,7 @@ pub(crate) const TABLE: &[Row] = &[
         reason: "A runtime calls CHECK with the configuration of the ADD, so a node that moved to rooknet has lost or \
                  mixed up its state; DEL does work",
         everywhere: false,
-        covers: |life| life.order == Order::AddByReference && life.case.version != "0.3.1",
+        covers: |life| life.order == Order::AddByReference && life.case.version != "0.3.1" && !life.case.check_fails,
         paths: &["check / succeeded"],
     },
 ];
@@ -108,6 +249,16 @@ pub(crate) const TABLE: &[Row] = &[
 /// Whether the case says so, and rooknet attached it.
 fn shows(life: &Life<'_>, id: &str) -> bool {
     life.order != Order::AddByReference && life.case.shows.contains(&id)
+}
+
+/// The same, and did so itself.
+fn natively(life: &Life<'_>, id: &str) -> bool {
+    shows(life, id) && is_native(life)
+}
+
+/// Whether the ADD is rooknet's own.
+fn is_native(life: &Life<'_>) -> bool {
+    matches!(life.order, Order::Ours | Order::AddByOurs) && life.case.is_native()
 }
 
 /// What of `differences` no row lists, and each row that should have shown and did not.
@@ -165,6 +316,15 @@ fn the_documented_differences_are_those_of_the_table() {
         std::fs::write(&path, format!("{before}{BEGIN}{expected}{END}{after}")).expect("write docs/differences.md");
     } else {
         assert_eq!(documented, expected, "docs/differences.md: run this with UPDATE_DOCUMENTS=1");
+    }
+}
+
+#[test]
+fn every_difference_that_a_case_shows_has_a_row() {
+    let cases = crate::cases::all().into_iter().chain(crate::cases::in_the_virtual_machine());
+    for case in cases {
+        let known = |id: &&str| TABLE.iter().any(|row| row.id == *id);
+        assert!(case.shows.iter().all(known), "{}: {:?}", case.name, case.shows);
     }
 }
 

@@ -4,6 +4,8 @@
 //! A pair serves many cases, since to make one takes as long as a case. After each, everything is taken away that a
 //! plugin may have left, and the nodes must look as they did at first; a pair that does not is not used again.
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -12,12 +14,21 @@ use serde_json::Value;
 
 use crate::compare::{Difference, differences};
 use crate::observe::observe;
-use crate::support::{CniTool, Namespace, Node, Switch};
+use crate::support::{CniTool, Namespace, Node, Switch, run};
 
 /// The link that cases name as their master.
 pub(crate) const MASTER: &str = "stor0";
+/// A name that a case may give it beside, and that is taken away afterwards.
+pub(crate) const OTHER_NAME: &str = "the-storage-interface";
+/// An IPAM plugin that rooknet knows nothing of: the reference's static by another name.
+pub(crate) const OTHER_IPAM: &str = "another-ipam";
 /// The pod's namespace. The same on both nodes, so that the container's id is the same too.
 const POD: &str = "pod";
+const ROOKNET: &str = env!("CARGO_BIN_EXE_rooknet");
+/// Starts the plugin by whose name it is called, and notes it in [`RAN`].
+const RECORDER: &str = "/run/recorder";
+const RECORD: &str = "#!/bin/sh\necho \"${0##*/}\" >>/run/ran\nexec \"/opt/cni/bin/${0##*/}\"\n";
+const RAN: &str = "/run/ran";
 
 /// One thing that a case, or a test of this harness, does to a node.
 #[derive(Clone, Debug)]
@@ -45,13 +56,25 @@ impl Side {
              ip address add 192.0.2.10/24 dev {MASTER} && ip route add default via 192.0.2.1"
         );
         node.ok(&["sh", "-ec", &script]);
-        node.install("rooknet", Path::new(env!("CARGO_BIN_EXE_rooknet")));
+        node.install("rooknet", Path::new(ROOKNET));
+        node.install(OTHER_IPAM, Path::new("/opt/cni/bin/static"));
+        let script = format!("cat >{RECORDER} && chmod 755 {RECORDER}");
+        let mut command = node.command("sh");
+        command.args(["-ec", &script]);
+        // Written by another process: a program that this one has open for writing cannot be started, and every process
+        // that it is about to start has it open for a moment.
+        run(command, RECORD.as_bytes()).expect_success("write the recorder");
         Self { node, _switch: switch }
     }
 
     /// The pod's namespace.
     pub(crate) fn pod(&self) -> Namespace<'_> {
         self.node.netns(POD)
+    }
+
+    /// The same, unless the case took it away.
+    pub(crate) fn living_pod(&self) -> Option<Namespace<'_>> {
+        self.node.netns_names().iter().any(|name| name == POD).then(|| self.pod())
     }
 
     /// Makes the pod's namespace.
@@ -62,6 +85,28 @@ impl Side {
     /// cnitool for the pod, with the network of that name.
     pub(crate) fn tool(&self, network: &str) -> CniTool<'_> {
         CniTool::new(&self.pod(), network)
+    }
+
+    /// Makes a directory of plugins with rooknet and these programs of the node, each of which notes that it ran.
+    pub(crate) fn provide(&self, directory: &str, programs: &BTreeSet<String>) {
+        for gone in [directory, RAN] {
+            let path = self.node.path(gone);
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            assert!(removed.is_ok() || !path.exists(), "{gone}: {removed:?}");
+        }
+        let directory = self.node.path(directory);
+        fs::create_dir(&directory).expect("make a directory of plugins");
+        symlink(ROOKNET, directory.join("rooknet")).expect("show rooknet");
+        let installed = self.node.entries("/opt/cni/bin");
+        for program in programs.iter().filter(|program| installed.contains(program)) {
+            symlink(RECORDER, directory.join(program)).expect("show a plugin");
+        }
+    }
+
+    /// The programs that ran since they were provided.
+    pub(crate) fn ran(&self) -> BTreeSet<String> {
+        let notes = self.node.read(RAN).unwrap_or_default();
+        String::from_utf8_lossy(&notes).lines().map(str::to_owned).collect()
     }
 
     /// Does a step.
@@ -75,12 +120,15 @@ impl Side {
 
     /// Takes away what the plugins may leave on the host (bridges, rules, forwarding) and what a failed case left.
     fn clean(&self) {
-        if self.node.netns_names().iter().any(|name| name == POD) {
-            for interface in self.pod().interfaces() {
+        if let Some(pod) = self.living_pod() {
+            for interface in pod.interfaces() {
                 // It may have gone with its peer.
                 let _ = self.node.run(&["ip", "-n", POD, "link", "delete", &interface]);
             }
-            self.pod().delete();
+            pod.delete();
+        }
+        for other in self.node.netns_names() {
+            self.node.netns(&other).delete();
         }
         for interface in self.node.host().interfaces() {
             if interface != MASTER {
@@ -94,9 +142,16 @@ impl Side {
                 removed.expect("remove what a case left");
             }
         }
-        let script = "nft flush ruleset; echo 0 >/proc/sys/net/ipv4/ip_forward; \
-                      echo 0 >/proc/sys/net/ipv6/conf/all/forwarding; ip route replace default via 192.0.2.1";
-        self.node.ok(&["sh", "-ec", script]);
+        let script = format!(
+            "nft flush ruleset; echo 0 >/proc/sys/net/ipv4/ip_forward; \
+             echo 0 >/proc/sys/net/ipv6/conf/all/forwarding; \
+             if ip link show dev {MASTER} | grep -q altname; then \
+                 ip link property del dev {MASTER} altname {OTHER_NAME}; fi; \
+             ip link set {MASTER} up; ip -6 address flush dev {MASTER} scope global; \
+             ip -6 route flush dev {MASTER} proto boot; \
+             ip route replace default via 192.0.2.1"
+        );
+        self.node.ok(&["sh", "-ec", &script]);
     }
 }
 

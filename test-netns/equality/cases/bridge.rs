@@ -17,7 +17,8 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("a bridge that is there already", flags(json!({"isGateway": true})))
             .host("ip link add cni0 address 02:00:00:00:02:01 type bridge && ip link set cni0 up")
-            .mixed(),
+            .mixed()
+            .shows(&["bridge-accepts-routers"]),
         Case::new("a bridge that is down", flags(json!({})))
             .host("ip link add cni0 address 02:00:00:00:02:01 type bridge"),
         Case::new("a bridge that has the gateway's address", flags(json!({"isGateway": true})))
@@ -31,17 +32,21 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("the bridge's name is taken by another kind", flags(json!({})))
             .host("ip link add cni0 type veth peer name other0")
             .refused("bridge")
-            .shows(&["traces-of-undoing"]),
-        Case::new("disableContainerInterface", bare(&json!({"disableContainerInterface": true}))).check_fails(),
+            .shows(&["refused-early"]),
+        Case::new("disableContainerInterface", bare(&json!({"disableContainerInterface": true})))
+            .check_fails()
+            .shows(&["check-of-what-is-there"]),
         Case::new("disableContainerInterface with a MAC", bare(&json!({"disableContainerInterface": true})))
             .runtime(json!({"mac": "02:00:00:00:01:03"}))
-            .check_fails(),
+            .check_fails()
+            .shows(&["check-of-what-is-there"]),
+        Case::new("a bridge without IPAM", bare(&json!({}))).check_fails().shows(&["check-of-what-is-there"]),
         Case::new("disableContainerInterface with IPAM", flags(json!({"disableContainerInterface": true})))
             .refused("disableContainerInterface")
-            .shows(&["traces-of-undoing"]),
+            .shows(&["refused-early"]),
         Case::new("hairpin and promiscuous", flags(json!({"hairpinMode": true, "promiscMode": true})))
             .refused("hairpinMode")
-            .shows(&["traces-of-undoing"]),
+            .shows(&["refused-early"]),
         Case::new("ipMasq by iptables", flags(json!({"isGateway": true, "ipMasq": true, "ipMasqBackend": "iptables"})))
             .mixed(),
         Case::new("ipMasq by nftables", flags(json!({"isGateway": true, "ipMasq": true, "ipMasqBackend": "nftables"})))
@@ -69,8 +74,9 @@ pub(super) fn cases() -> Vec<Case> {
             bridge(&json!({"isDefaultGateway": true, "ipam": {"type": "host-local", "subnet": "10.1.0.0/24",
                 "routes": [{"dst": "0.0.0.0/0"}]}})),
         )
-        .refused("routes")
-        .late(),
+        .only_reference_refuses()
+        .check_fails()
+        .shows(&["default-route-without-gateway"]),
         Case::new(
             "isGateway without a gateway in IPAM",
             bridge(&json!({"isGateway": true, "ipam": {"type": "static", "addresses": [{"address": "10.1.0.5/24"},
@@ -85,13 +91,23 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("a bridge whose name is at the limit", flags(json!({"bridge": "fifteen-letters"}))),
         Case::new("a bridge whose name is too long", flags(json!({"bridge": "sixteen-letters0"})))
             .refused("bridge")
-            .shows(&["traces-of-undoing"]),
-        Case::new("a VLAN that is none", flags(json!({"vlan": 4095}))).refused("vlan"),
-        Case::new("a VLAN below none", flags(json!({"vlan": -1}))).refused("vlan"),
-        Case::new("a trunk without end", flags(json!({"vlanTrunk": [{"minID": 5}]}))).refused("vlanTrunk"),
-        Case::new("a trunk without beginning", flags(json!({"vlanTrunk": [{"maxID": 5}]}))).refused("vlanTrunk"),
-        Case::new("a trunk upside down", flags(json!({"vlanTrunk": [{"minID": 9, "maxID": 5}]}))).refused("vlanTrunk"),
-        Case::new("a trunk beyond all VLANs", flags(json!({"vlanTrunk": [{"id": 5000}]}))).refused("vlanTrunk"),
-        Case::new("a trunk of VLAN 0", flags(json!({"vlanTrunk": [{"minID": 0, "maxID": 5}]}))).refused("vlanTrunk"),
+            .shows(&["refused-early"]),
+        Case::new("a VLAN that is none", flags(json!({"vlan": 4095}))).refused("vlan").shows(&["refused-for-ever"]),
+        Case::new("a VLAN below none", flags(json!({"vlan": -1}))).refused("vlan").shows(&["refused-for-ever"]),
+        Case::new("a trunk without end", flags(json!({"vlanTrunk": [{"minID": 5}]})))
+            .refused("vlanTrunk")
+            .shows(&["refused-for-ever"]),
+        Case::new("a trunk without beginning", flags(json!({"vlanTrunk": [{"maxID": 5}]})))
+            .refused("vlanTrunk")
+            .shows(&["refused-for-ever"]),
+        Case::new("a trunk upside down", flags(json!({"vlanTrunk": [{"minID": 9, "maxID": 5}]})))
+            .refused("vlanTrunk")
+            .shows(&["refused-for-ever"]),
+        Case::new("a trunk beyond all VLANs", flags(json!({"vlanTrunk": [{"id": 5000}]})))
+            .refused("vlanTrunk")
+            .shows(&["refused-for-ever"]),
+        Case::new("a trunk of VLAN 0", flags(json!({"vlanTrunk": [{"minID": 0, "maxID": 5}]})))
+            .refused("vlanTrunk")
+            .shows(&["refused-for-ever"]),
     ]
 }

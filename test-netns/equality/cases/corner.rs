@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Case, with};
-use crate::twins::MASTER;
+use crate::twins::{MASTER, OTHER_NAME};
 
 fn macvlan(ipam: &Value) -> Value {
     json!({"type": "macvlan", "master": MASTER, "ipam": ipam})
@@ -26,6 +26,11 @@ fn leased(addresses: &str) -> String {
     )
 }
 
+/// Another pod on the same master has the address that will be the first.
+const DUPLICATE: &str = "ip netns add other && \
+    ip link add link stor0 name eth0 netns other address 02:00:00:00:05:01 type macvlan mode bridge && \
+    ip -n other link set eth0 up && ip -n other address add fd00:1::2/64 dev eth0 nodad";
+
 pub(super) fn cases() -> Vec<Case> {
     let small = json!({"ranges": [[{"subnet": "10.1.0.0/29"}]]});
     let both = json!({"ranges": [[{"subnet": "10.1.0.0/24"}], [{"subnet": "fd00:1::/64"}]]});
@@ -36,12 +41,27 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("the pod is the master's place", json!({"type": "macvlan", "master": "m0", "linkInContainer": true}))
             .pod("ip link add m0 address 02:00:00:00:03:01 type veth peer name m1 address 02:00:00:00:03:02")
             .mixed(),
+        Case::new("the pod's default route leads to the master", json!({"type": "macvlan", "linkInContainer": true}))
+            .pod(
+                "ip link add m0 address 02:00:00:00:03:01 type veth peer name m1 address 02:00:00:00:03:02 && \
+                 ip link set m0 up && ip address add 10.5.0.2/24 dev m0 && ip route add default via 10.5.0.1",
+            ),
+        Case::new("only IPv6 has a default route", json!({"type": "macvlan"})).host(
+            "ip route del default && ip address add fd00:5::2/64 dev stor0 nodad && ip route add default via fd00:5::1",
+        ),
+        Case::new("the master by an alternative name", json!({"type": "macvlan", "master": OTHER_NAME}))
+            .host(&format!("ip link property add dev {MASTER} altname {OTHER_NAME}")),
+        Case::new("an IPv6 address is another's", host_local(&json!({"subnet": "fd00:1::/64"})))
+            .host(DUPLICATE)
+            .refused("address")
+            .late(),
+        Case::new("the master is down", host_local(&json!({"subnet": "10.1.0.0/24"}))).host("ip link set stor0 down"),
         Case::new("a queue length of its own", json!({"type": "macvlan", "master": MASTER, "bcqueuelen": 2000})),
         Case::new("the host has the pod's name", host_local(&both)).host("ip link add eth0 type veth peer name other0"),
         Case::new("a MAC in capitals", json!({"type": "macvlan", "master": MASTER, "mac": "02:00:00:00:AB:CD"})),
         Case::new("a MAC with hyphens", json!({"type": "macvlan", "master": MASTER, "mac": "02-00-00-00-ab-cd"})),
         Case::new("an MTU of 0", json!({"type": "macvlan", "master": MASTER, "mtu": 0})),
-        Case::new("an unknown key", json!({"type": "macvlan", "master": MASTER, "colour": "red"})),
+        Case::new("an unknown key", json!({"type": "macvlan", "master": MASTER, "colour": "red"})).unknown_key(),
         Case::new("macvlan's own dns", with(host_local(&both), &json!({"dns": {"nameservers": ["192.0.2.99"]}}))),
         Case::new("IPv6 is off in the pod", host_local(&both))
             .pod("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6"),
@@ -54,16 +74,20 @@ pub(super) fn cases() -> Vec<Case> {
             .mixed(),
         Case::new("round robin goes on", host_local(&both)).host(
             "mkdir -p /var/lib/cni/networks/net && cd /var/lib/cni/networks/net && \
-             printf 10.1.0.40 >last_reserved_ip.0 && printf fd00:1::40 >last_reserved_ip.1",
+             printf 10.1.0.40 >last_reserved_ip.0 && \
+             printf fd00:1::40 >last_reserved_ip.1 && chmod 600 last_reserved_ip.*",
         ),
         Case::new("round robin at the end of the range", host_local(&small)).host(
-            "mkdir -p /var/lib/cni/networks/net && printf 10.1.0.6 >/var/lib/cni/networks/net/last_reserved_ip.0",
+            "mkdir -p /var/lib/cni/networks/net && cd /var/lib/cni/networks/net && \
+             printf 10.1.0.6 >last_reserved_ip.0 && chmod 600 last_reserved_ip.0",
         ),
         Case::new("the last address was of a former range", host_local(&small)).host(
-            "mkdir -p /var/lib/cni/networks/net && printf 10.9.9.9 >/var/lib/cni/networks/net/last_reserved_ip.0",
+            "mkdir -p /var/lib/cni/networks/net && cd /var/lib/cni/networks/net && \
+             printf 10.9.9.9 >last_reserved_ip.0 && chmod 600 last_reserved_ip.0",
         ),
         Case::new("the last address is no address", host_local(&small)).host(
-            "mkdir -p /var/lib/cni/networks/net && printf nonsense >/var/lib/cni/networks/net/last_reserved_ip.0",
+            "mkdir -p /var/lib/cni/networks/net && cd /var/lib/cni/networks/net && \
+             printf nonsense >last_reserved_ip.0 && chmod 600 last_reserved_ip.0",
         ),
         Case::new("one address is left", host_local(&small)).host(&leased("10.1.0.2 10.1.0.3 10.1.0.5 10.1.0.6")),
         Case::new("the smallest subnet", host_local(&json!({"subnet": "10.1.0.0/30"}))),
@@ -118,15 +142,18 @@ pub(super) fn cases() -> Vec<Case> {
             "a route in another table",
             host_local(&routes(json!([{"dst": "10.9.0.0/16", "gw": "10.1.0.1", "table": 100}]))),
         )
-        .check_fails(),
+        .check_fails()
+        .shows(&["check-of-what-is-there"]),
         Case::new("a route on the link", host_local(&routes(json!([{"dst": "10.9.0.0/16", "scope": 253}]))))
-            .refused("scope")
+            .refused("routes")
             .late(),
         Case::new("the same route twice", host_local(&routes(json!([{"dst": "10.9.0.0/16"}, {"dst": "10.9.0.0/16"}]))))
             .refused("routes")
             .late(),
         Case::new("a route to one address", host_local(&routes(json!([{"dst": "10.9.0.1/32"}])))),
-        Case::new("a route with host bits", host_local(&routes(json!([{"dst": "10.9.0.7/16"}])))).refused("dst").late(),
+        Case::new("a route with host bits", host_local(&routes(json!([{"dst": "10.9.0.7/16"}]))))
+            .refused("routes")
+            .late(),
         Case::new(
             "two default routes by priority",
             host_local(&routes(json!([{"dst": "0.0.0.0/0", "priority": 5},
@@ -141,14 +168,18 @@ pub(super) fn cases() -> Vec<Case> {
             "two addresses of a family",
             addresses(&["10.1.0.5/24", "10.1.0.6/24", "fd00:1::5/64", "fd00:1::6/64"]),
         )
-        .mixed(),
-        Case::new("an address of one", addresses(&["10.1.0.5/32", "fd00:1::5/128"])).check_fails(),
-        Case::new("an address of two", addresses(&["10.1.0.4/31", "fd00:1::4/127"])),
+        .mixed()
+        .shows(&["tentative"]),
+        Case::new("an address of one", addresses(&["10.1.0.5/32", "fd00:1::5/128"]))
+            .check_fails()
+            .shows(&["tentative", "check-of-what-is-there"]),
+        Case::new("an address of two", addresses(&["10.1.0.4/31", "fd00:1::4/127"])).shows(&["tentative"]),
         Case::new("an address of four", addresses(&["10.1.0.5/30"])),
         Case::new("the same address twice", addresses(&["10.1.0.5/24", "10.1.0.5/24"])).refused("addresses").late(),
-        Case::new("no address at all", addresses(&[])).refused("addresses").late(),
+        Case::new("no address at all", addresses(&[])).refused("ipam").late(),
         Case::new("an address more by CNI_ARGS", addresses(&["10.1.0.5/24"]))
-            .args("IgnoreUnknown=1;IP=10.2.0.5/24,fd00:2::5/64;GATEWAY=10.2.0.1,10.1.0.1"),
+            .args("IgnoreUnknown=1;IP=10.2.0.5/24,fd00:2::5/64;GATEWAY=10.2.0.1,10.1.0.1")
+            .shows(&["tentative"]),
         Case::new(
             "other addresses by args.cni",
             with(addresses(&["10.1.0.5/24"]), &json!({"args": {"cni": {"ips": ["10.2.0.9/24"]}}})),

@@ -32,7 +32,7 @@ pub(super) fn cases() -> Vec<Case> {
         ("a MAC of zeros", macvlan("mac", json!("00:00:00:00:00:00")), "mac"),
         ("a queue length below zero", macvlan("bcqueuelen", json!(-1)), "bcqueuelen"),
         ("linkInContainer that is no flag", macvlan("linkInContainer", json!("true")), "linkInContainer"),
-        ("an IPAM plugin that is not there", ipam(json!({"type": "nobody"})), "ipam"),
+        ("an IPAM plugin that is not there", ipam(json!({"type": "nobody"})), "type"),
         ("isGateway that is no flag", bridge("isGateway", json!("true")), "isGateway"),
         ("a bridge that is no text", bridge("bridge", json!(7)), "bridge"),
         ("a bridge's MTU that is no number", bridge("mtu", json!("9000")), "mtu"),
@@ -64,7 +64,7 @@ pub(super) fn cases() -> Vec<Case> {
         ("a route that is none", route(json!({"dst": "10.9.0.0"})), "dst"),
         ("a route without destination", route(json!({"gw": "10.1.0.1"})), "dst"),
         ("a gateway of a route that is no address", route(json!({"dst": "10.9.0.0/16", "gw": "x"})), "gw"),
-        ("a gateway of a route out of reach", route(json!({"dst": "10.9.0.0/16", "gw": "10.5.0.1"})), "gw"),
+        ("a gateway of a route out of reach", route(json!({"dst": "10.9.0.0/16", "gw": "10.5.0.1"})), "routes"),
         (
             "a resolv.conf that is not there",
             ipam(json!({"type": "host-local", "subnet": "10.1.0.0/24", "resolvConf": "/run/nothing"})),
@@ -88,16 +88,26 @@ pub(super) fn cases() -> Vec<Case> {
         ("addresses that are no list", ipam(json!({"type": "static", "addresses": "10.1.0.5/24"})), "addresses"),
     ];
     let with_table = |(name, plugin, key): (&str, Value, &'static str)| {
-        let is_static = plugin["ipam"]["type"] == "static";
+        let ipam = plugin["ipam"]["type"].as_str().unwrap_or_default().to_owned();
         let case = Case::new(name, plugin).refused(key);
         match name {
             "a gateway of a route out of reach" => case.late(),
-            "a route without destination" => case.late().shows(&["refused-and-released"]),
-            "a resolv.conf that is not there" => case.late().shows(&["traces-of-undoing"]),
+            "a route without destination" => case.late().shows(&["refused-early"]),
+            "a resolv.conf that is not there" => case.late().shows(&["refused-early"]),
+            // No text, no number, no flag: DEL cannot read it either.
+            "a mode that is no text"
+            | "an MTU that is no number"
+            | "a queue length below zero"
+            | "isGateway that is no flag"
+            | "a bridge that is no text"
+            | "a bridge's MTU that is no number"
+            | "linkInContainer that is no flag" => case.shows(&["refused-for-ever"]),
             "an IPAM plugin that is not there" => case.late().shows(&["program-missing"]),
-            _ if is_static => case.late(),
-            // host-local's DEL reads the configuration too and refuses it too: both leave everything.
-            _ => case,
+            _ => match ipam.as_str() {
+                "static" => case.late(),
+                "host-local" => case.late().shows(&["refused-for-ever"]),
+                _ => case,
+            },
         }
     };
     let mut cases: Vec<Case> = table.into_iter().map(with_table).collect();
@@ -106,15 +116,21 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("a MAC by the runtime that is none", both())
             .runtime(json!({"mac": "xx"}))
             .refused("mac")
-            .shows(&["traces-of-undoing"]),
+            .shows(&["refused-early"]),
     );
     cases.push(
         Case::new("a MAC by CNI_ARGS that is none", both())
             .args("IgnoreUnknown=1;MAC=xx")
             .refused("MAC")
-            .shows(&["traces-of-undoing"]),
+            .shows(&["refused-early"]),
     );
-    cases.push(Case::new("an address by CNI_ARGS that is none", both()).args("IgnoreUnknown=1;IP=x").refused("IP"));
+    cases.push(
+        Case::new("an address by CNI_ARGS that is none", both())
+            .args("IgnoreUnknown=1;IP=x")
+            .refused("IP")
+            .late()
+            .shows(&["refused-for-ever"]),
+    );
     cases.push(Case::new("an unknown key of CNI_ARGS", both()).args("COLOUR=red").refused("COLOUR"));
     cases.push(
         Case::new("no address is left", ipam(json!({"type": "host-local", "subnet": "10.1.0.0/30"})))
@@ -125,7 +141,8 @@ pub(super) fn cases() -> Vec<Case> {
     cases.push(
         Case::new("the pod has the interface already", both())
             .pod("ip link add eth0 type veth peer name x")
-            .refused("eth0"),
+            .refused("eth0")
+            .shows(&["link-of-another", "refused-early"]),
     );
     cases.push(
         Case::new("no default route for a master", json!({"type": "macvlan"}))

@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::twins::MASTER;
+
 /// How MACs begin that were chosen and are compared as they are.
 pub(crate) const CHOSEN_MAC: &str = "02:00:00:";
 
@@ -107,6 +109,8 @@ impl Volatile {
             let value = match key.as_str() {
                 key if LEFT_OUT.contains(&key) => continue,
                 "id" | "no" if is_port => continue,
+                // Its other end is at the switch.
+                "link_index" if name == MASTER => json!("the switch"),
                 "link_index" => {
                     let other = if place == "pod" { &self.host } else { &self.pod };
                     let index = value.as_u64().unwrap_or_default();

@@ -9,14 +9,19 @@ use serde_json::{Map, Value, json};
 use crate::support::Namespace;
 
 /// One shell for all questions, and few programs: their starts take most of the time. It begins when no address is
-/// tentative any more, or else after five seconds: a link that is down keeps them so for ever.
+/// tentative any more (flag 40, unless it is a duplicate: 8), or else after five seconds: a link that is down keeps them
+/// so for ever.
 ///
 /// Neighbours that were learnt come and go with traffic, so only permanent ones are listed.
 const SCRIPT: &str = r#"
+tentative() {
+    while read -r _ _ _ _ flags _; do
+        [ $((0x$flags & 0x48)) -ne 64 ] || return 0
+    done </proc/net/if_inet6
+    return 1
+}
 tries=0
-while [ $tries -lt 50 ]; do
-    waiting=$(ip -6 -o address show tentative)
-    case $waiting in "" | *dadfailed*) break ;; esac
+while [ $tries -lt 50 ] && tentative; do
     tries=$((tries + 1))
     sleep 0.1
 done
@@ -26,16 +31,15 @@ part() {
     "$@"
 }
 set -e
-part "link address route rule4" ip -d -j -batch - <<END
+part "link address route rule4 neighbour" ip -d -j -batch - <<END
 link show
 address show
 route show table all
 rule show
+neighbour show nud permanent
 END
 part rule6 ip -j -6 rule show
-part neighbour ip -j neighbour show nud permanent
 part vlan bridge -j vlan show
-part port bridge -d -j link show
 part nft nft -j list ruleset
 cd /proc/sys/net
 set -- ipv4/ip_forward
@@ -46,7 +50,8 @@ for name in accept_dad accept_ra addr_gen_mode autoconf dad_transmits disable_ip
     keep_addr_on_down ndisc_notify proxy_ndp; do
     set -- "$@" ipv6/conf/*/$name
 done
-part sysctl grep -s '' "$@"
+# An interface may go while they are read; what is missing then is a difference, and is looked at again.
+part sysctl grep -s '' "$@" || [ $? -eq 2 ]
 "#;
 
 /// What was seen, by its part.
@@ -132,7 +137,6 @@ impl Seen {
             },
             "neighbour": keyed(self.part("neighbour"), |item| format!("{} dev {}", text(item, "dst"), text(item, "dev"))),
             "vlan": keyed(self.part("vlan"), |item| text(item, "ifname")),
-            "port": keyed(self.part("port"), |item| text(item, "ifname")),
             "nft": self.nft(),
             "sysctl": self.sysctls(),
         })
