@@ -57,6 +57,11 @@ fn fifty_containers_at_once_delegating() {
     many_at_once(Setup::new(Kind::Macvlan, Mode::Delegating), 50);
 }
 
+#[test]
+fn twenty_containers_at_once_by_executed_plugins() {
+    many_at_once(Setup::new(Kind::Macvlan, Mode::Delegating).executed(), 20);
+}
+
 mod vm {
     //! See the front page of `main.rs`.
     use super::{Kind, Mode, Setup, many_at_once};

@@ -1,4 +1,5 @@
-//! The life of a pod's attachments, in both modes: what CHECK misses, and how DEL goes on whatever has happened.
+//! The life of a pod's attachments, in both modes and whoever runs the plugins: what CHECK misses, and how DEL goes on
+//! whatever has happened.
 
 use std::path::Path;
 
@@ -10,13 +11,18 @@ use crate::site::{
 };
 use crate::support::{Outcome, PluginCall};
 
-const MODES: [Mode; 2] = [Mode::Chained, Mode::Delegating];
 /// Of an OSD.
 const INTERFACES: [&str; 3] = ["eth0", "public", "cluster"];
 
+/// Native plugins in both modes, and executed ones in one: each node costs time.
+fn setups() -> [Setup; 3] {
+    let of = |mode| Setup::new(Kind::Macvlan, mode);
+    [of(Mode::Chained), of(Mode::Delegating), of(Mode::Delegating).executed()]
+}
+
 /// CHECK finds what has become of each of these attachments, and nothing wrong before.
-fn check_misses_what_is_gone(kind: Kind, mode: Mode, interfaces: &[&str]) {
-    let site = Site::start(Setup::new(kind, mode), 1);
+fn check_misses_what_is_gone(setup: Setup, interfaces: &[&str]) {
+    let site = Site::start(setup, 1);
     for &interface in interfaces {
         let pod = site.pod(1, &format!("osd-{interface}"), OSD);
         pod.add();
@@ -52,15 +58,15 @@ fn rename(pod: &Pod<'_>, from: &str, to: &str) {
 }
 
 /// DEL of a pod that has renamed its interfaces, and of one that has exchanged two names.
-fn del_finds_renamed_interfaces(kind: Kind, mode: Mode) {
-    let site = Site::start(Setup::new(kind, mode), 1);
+fn del_finds_renamed_interfaces(setup: Setup) {
+    let site = Site::start(setup, 1);
     let renamed = site.pod(1, "renamed", OSD);
     renamed.add();
     for interface in INTERFACES {
         rename(&renamed, interface, &format!("{interface}-own"));
     }
     renamed.del();
-    if mode == Mode::Chained {
+    if setup.mode == Mode::Chained {
         // The bridge plugin's DEL goes by the name, and eth0 is not rooknet's in this mode.
         assert_eq!(renamed.netns.interfaces(), ["eth0-own"]);
         renamed.netns.ok(&["ip", "link", "delete", "eth0-own"]);
@@ -77,8 +83,8 @@ fn del_finds_renamed_interfaces(kind: Kind, mode: Mode) {
 }
 
 /// DEL again after a DEL, and after the pod's network namespace is gone.
-fn del_goes_on(kind: Kind, mode: Mode) {
-    let site = Site::start(Setup::new(kind, mode), 1);
+fn del_goes_on(setup: Setup) {
+    let site = Site::start(setup, 1);
     let twice = site.pod(1, "twice", OSD);
     twice.add();
     twice.del();
@@ -118,8 +124,8 @@ impl Container<'_> {
 }
 
 /// The path of a dead pod's network namespace leads to another pod's now: the dead one's DEL leaves that alone.
-fn del_spares_the_next_pod_at_the_same_path(kind: Kind) {
-    let site = Site::start(Setup::new(kind, Mode::Delegating), 1);
+fn del_spares_the_next_pod_at_the_same_path(setup: Setup) {
+    let site = Site::start(setup, 1);
     let first = site.pod(1, "pod", OSD);
     let old = Container { site: &site, pod: &first, id: "old" };
     let old_result = old.run("ADD", None).json();
@@ -139,8 +145,7 @@ fn del_spares_the_next_pod_at_the_same_path(kind: Kind) {
 }
 
 /// A range of two addresses: the third pod gets nothing at all, until one of them is free.
-fn a_pod_without_an_address_gets_nothing(kind: Kind, mode: Mode) {
-    let setup = Setup::new(kind, mode);
+fn a_pod_without_an_address_gets_nothing(setup: Setup) {
     let site = Site::start(setup, 1);
     let mut narrow = network(setup, CLUSTER, 1);
     narrow["ipam"]["ranges"][0][0]["rangeEnd"] = json!(Ip::V4.host(CLUSTER.number, 1, 11));
@@ -150,7 +155,7 @@ fn a_pod_without_an_address_gets_nothing(kind: Kind, mode: Mode) {
     pods[1].add();
 
     let said = pods[2].refused("add");
-    for named in ["rook-ceph/cluster", kind.of_link(), "no IP addresses available"] {
+    for named in ["rook-ceph/cluster", setup.kind.of_link(), setup.says_full()] {
         assert!(said.contains(named), "the message must say {named:?}: {said}");
     }
     has_only_what_the_primary_made(&site, &pods[2]);
@@ -167,15 +172,14 @@ fn a_pod_without_an_address_gets_nothing(kind: Kind, mode: Mode) {
 }
 
 /// The third of three networks fails: the first two are gone, with the address files and the bridge's port.
-fn a_failing_network_takes_the_others_along(kind: Kind, mode: Mode) {
-    let setup = Setup::new(kind, mode);
+fn a_failing_network_takes_the_others_along(setup: Setup) {
     let site = Site::start(setup, 1);
     let broken = Net { name: "broken", number: 30, ..PUBLIC };
     site.define(1, NAMESPACE, "broken", &broken_network(setup, broken, 1));
     let pod = site.pod(1, "pod", "public@public,cluster@cluster,broken@broken");
 
     let said = pod.refused("add");
-    for named in ["rook-ceph/broken", "interface broken", kind.of_link(), UNREACHABLE_GATEWAY] {
+    for named in ["rook-ceph/broken", "interface broken", setup.kind.of_link(), UNREACHABLE_GATEWAY] {
         assert!(said.contains(named), "the message must say {named:?}: {said}");
     }
     has_only_what_the_primary_made(&site, &pod);
@@ -206,44 +210,51 @@ fn has_only_what_the_primary_made(site: &Site, pod: &Pod<'_>) {
 
 #[test]
 fn check_misses_what_is_gone_chained() {
-    check_misses_what_is_gone(Kind::Macvlan, Mode::Chained, &INTERFACES);
+    check_misses_what_is_gone(Setup::new(Kind::Macvlan, Mode::Chained), &INTERFACES);
 }
 
 #[test]
 fn check_misses_what_is_gone_delegating() {
-    check_misses_what_is_gone(Kind::Macvlan, Mode::Delegating, &INTERFACES);
+    check_misses_what_is_gone(Setup::new(Kind::Macvlan, Mode::Delegating), &INTERFACES);
+}
+
+#[test]
+fn check_misses_what_is_gone_of_executed_plugins() {
+    check_misses_what_is_gone(Setup::new(Kind::Macvlan, Mode::Delegating).executed(), &INTERFACES);
 }
 
 #[test]
 fn del_finds_the_interfaces_that_the_pod_has_renamed() {
-    for mode in MODES {
-        del_finds_renamed_interfaces(Kind::Macvlan, mode);
+    for setup in setups() {
+        del_finds_renamed_interfaces(setup);
     }
 }
 
 #[test]
 fn del_goes_on_a_second_time_and_without_a_namespace() {
-    for mode in MODES {
-        del_goes_on(Kind::Macvlan, mode);
+    for setup in setups() {
+        del_goes_on(setup);
     }
 }
 
 #[test]
 fn del_spares_the_next_pod_at_the_path_of_a_dead_one() {
-    del_spares_the_next_pod_at_the_same_path(Kind::Macvlan);
+    for setup in [Setup::new(Kind::Macvlan, Mode::Delegating), Setup::new(Kind::Macvlan, Mode::Delegating).executed()] {
+        del_spares_the_next_pod_at_the_same_path(setup);
+    }
 }
 
 #[test]
 fn a_pod_without_an_address_on_one_network_gets_nothing() {
-    for mode in MODES {
-        a_pod_without_an_address_gets_nothing(Kind::Macvlan, mode);
+    for setup in setups() {
+        a_pod_without_an_address_gets_nothing(setup);
     }
 }
 
 #[test]
 fn a_failing_third_network_takes_the_first_two_along() {
-    for mode in MODES {
-        a_failing_network_takes_the_others_along(Kind::Macvlan, mode);
+    for setup in setups() {
+        a_failing_network_takes_the_others_along(setup);
     }
 }
 
@@ -281,7 +292,7 @@ fn a_pod_that_selects_nothing_is_left_to_the_primary() {
 mod vm {
     //! See the front page of `main.rs`.
     use super::{
-        Mode, a_failing_network_takes_the_others_along, check_misses_what_is_gone, del_finds_renamed_interfaces,
+        Mode, Setup, a_failing_network_takes_the_others_along, check_misses_what_is_gone, del_finds_renamed_interfaces,
         del_goes_on,
     };
     use crate::kinds::Kind;
@@ -289,30 +300,30 @@ mod vm {
     #[test]
     #[ignore = "needs ipvlan: make test-vm"]
     fn check_misses_what_is_gone_of_ipvlan() {
-        check_misses_what_is_gone(Kind::IpvlanL2, Mode::Delegating, &["public"]);
+        check_misses_what_is_gone(Setup::new(Kind::IpvlanL2, Mode::Delegating), &["public"]);
     }
 
     #[test]
     #[ignore = "needs ipvlan: make test-vm"]
     fn del_of_ipvlan_finds_the_interfaces_that_the_pod_has_renamed() {
-        del_finds_renamed_interfaces(Kind::IpvlanL2, Mode::Delegating);
+        del_finds_renamed_interfaces(Setup::new(Kind::IpvlanL2, Mode::Delegating));
     }
 
     #[test]
     #[ignore = "needs 8021q: make test-vm"]
     fn del_of_vlan_finds_the_interfaces_that_the_pod_has_renamed() {
-        del_finds_renamed_interfaces(Kind::Vlan, Mode::Chained);
+        del_finds_renamed_interfaces(Setup::new(Kind::Vlan, Mode::Chained));
     }
 
     #[test]
     #[ignore = "needs ipvlan: make test-vm"]
     fn del_of_ipvlan_goes_on_a_second_time_and_without_a_namespace() {
-        del_goes_on(Kind::IpvlanL3, Mode::Chained);
+        del_goes_on(Setup::new(Kind::IpvlanL3, Mode::Chained));
     }
 
     #[test]
     #[ignore = "needs ipvlan: make test-vm"]
     fn a_failing_third_ipvlan_takes_the_first_two_along() {
-        a_failing_network_takes_the_others_along(Kind::IpvlanL2, Mode::Chained);
+        a_failing_network_takes_the_others_along(Setup::new(Kind::IpvlanL2, Mode::Chained));
     }
 }

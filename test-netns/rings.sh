@@ -9,7 +9,7 @@
 #   netns    ring 3: cnitool, the reference plugins, real interfaces and traffic
 #   equality rooknet beside the reference plugins, on twin nodes: the same result and the same state
 #   kube     ring 4: a real Kubernetes API server, its rights and its faults
-#   vm       the part of ring 3 that needs another kernel
+#   vm       the parts of rings 1 and 3, and of equality, that need another kernel
 set -euo pipefail
 source "$(dirname "$0")/machine.sh"
 cd "$(dirname "$0")/.."
@@ -72,12 +72,16 @@ programs=(bridge dirname flock grep ip ls mkdir mount nft nsenter ping readlink 
 
 ring_vm() {
     local built name program command=
-    built=$("${cargo_test[@]}" --test netns --test equality --no-run --message-format=json-render-diagnostics |
-        jq --raw-output 'select(.executable != null) | "\(.target.name) \(.executable)"')
-    # Both in one virtual machine, each to its end whatever the former gave.
-    for name in netns equality; do
-        program=$(sed -n "s/^$name //p" <<<"$built")
-        [[ -x $program ]] || return 1
+    # The library's tests are a program of the package's name, and so is the package's own.
+    built=$("${cargo_test[@]}" --lib --test netns --test equality --no-run --message-format=json-render-diagnostics |
+        jq --raw-output 'select(.executable != null)
+            | "\(if .profile.test then .target.kind[0] else "program" end)/\(.target.name) \(.executable)"')
+    # All in one virtual machine, each to its end whatever the former gave.
+    for name in lib/rooknet test/netns test/equality; do
+        program=$(sed -n "s:^$name ::p" <<<"$built")
+        [[ -x $program ]] || fail "cargo built no $name"
+        # A rename may have emptied one of them, and the others would hide it.
+        "$program" --list --ignored vm:: | grep ': test$' >/dev/null || fail "$name has no test for the virtual machine"
         command+=$(printf '%q ' "$program" "${netns_options[@]}" --ignored vm::)" || failed=1; "
     done
     VM_PROGRAMS="$(sed 's/^[^ ]* //' <<<"$built") $(printf '%s ' "$ROOKNET_CNI_TOOLS"/*) ${programs[*]}" \
@@ -141,7 +145,7 @@ for ring in "$@"; do
         # Never taken for success: a filter or a rename may have emptied the ring.
         failed=1
         note="  ran no test"
-    elif [[ $ignored -gt 0 && ( $ring == netns || $ring == equality ) ]]; then
+    elif [[ $ignored -gt 0 && ( $ring == unit || $ring == netns || $ring == equality ) ]]; then
         note="  $ignored are left to the virtual machine"
     fi
     all_passed=$((all_passed + passed))

@@ -36,20 +36,34 @@ pub(crate) enum Mode {
     Delegating,
 }
 
+/// Who runs the plugins that rooknet can run itself; the primary of a chain is always a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runner {
+    /// rooknet.
+    Native,
+    /// The reference's programs: `"native": false`.
+    Executed,
+}
+
 /// What a test runs with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     pub(crate) kind: Kind,
     pub(crate) mode: Mode,
+    pub(crate) runner: Runner,
     pub(crate) families: &'static [Ip],
     /// `cniVersion` of the conflist and of the definitions.
     pub(crate) version: &'static str,
 }
 
 impl Setup {
-    /// IPv4 and the newest version, which is what most tests take.
+    /// IPv4, the newest version and native plugins, which is what most tests take.
     pub(crate) fn new(kind: Kind, mode: Mode) -> Self {
-        Setup { kind, mode, families: &[Ip::V4], version: "1.1.0" }
+        Setup { kind, mode, runner: Runner::Native, families: &[Ip::V4], version: "1.1.0" }
+    }
+
+    pub(crate) fn executed(self) -> Self {
+        Setup { runner: Runner::Executed, ..self }
     }
 
     pub(crate) fn families(self, families: &'static [Ip]) -> Self {
@@ -58,6 +72,14 @@ impl Setup {
 
     pub(crate) fn version(self, version: &'static str) -> Self {
         Setup { version, ..self }
+    }
+
+    /// What an ADD says when host-local has no address left.
+    pub(crate) fn says_full(self) -> &'static str {
+        match self.runner {
+            Runner::Native => "all addresses of the range set",
+            Runner::Executed => "no IP addresses available in range set",
+        }
     }
 }
 
@@ -162,12 +184,17 @@ impl Site {
     /// Calls rooknet's GC on a node, as CRI-O does for one conflist. `valid` are the containers that the runtime knows
     /// with `eth0`; `None` is no list at all. (`cnitool gc` passes none.)
     pub(crate) fn gc(&self, number: u8, conflist: &Value, valid: Option<&[&Pod<'_>]>) -> Outcome {
+        Self::gc_call(conflist, valid).run(self.node(number))
+    }
+
+    /// The call for it.
+    pub(crate) fn gc_call(conflist: &Value, valid: Option<&[&Pod<'_>]>) -> PluginCall {
         let mut config = rooknet_entry(conflist);
         if let Some(valid) = valid {
             let list = valid.iter().map(|pod| json!({"containerID": pod.id(), "ifname": "eth0"}));
             config["cni.dev/valid-attachments"] = list.collect();
         }
-        PluginCall::new(Path::new("/opt/cni/bin/rooknet"), "GC", &config.to_string()).run(self.node(number))
+        PluginCall::new(Path::new("/opt/cni/bin/rooknet"), "GC", &config.to_string())
     }
 
     /// The conflist that [`Site::start`] gave to a node.
@@ -238,6 +265,9 @@ pub(crate) fn conflist(name: &str, setup: Setup, primary: &Value) -> Value {
         "capabilities": {"io.kubernetes.cri.pod-annotations": true},
         "networksDir": NETWORKS,
     });
+    if setup.runner == Runner::Executed {
+        rooknet["native"] = json!(false);
+    }
     let plugins = match setup.mode {
         Mode::Chained => json!([primary, rooknet]),
         Mode::Delegating => {

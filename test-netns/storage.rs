@@ -132,7 +132,7 @@ fn versions_mix(mode: Mode) {
         let site = Site::start(setup, 1);
         let mut selection = Vec::new();
         for (number, of_network) in (30..).zip(VERSIONS) {
-            // A network of its own each, IPv4: the plugin would wait a second for each IPv6 address.
+            // A network of its own each, IPv4: a plugin waits a second for each IPv6 address.
             let name = format!("storage-{of_network}");
             let net = Net { number, ..PUBLIC };
             site.define(1, NAMESPACE, &name, &network(Setup::new(Kind::Macvlan, mode).version(of_network), net, 1));
@@ -186,6 +186,11 @@ fn pods_of_two_nodes_meet_delegating_dual_stack() {
 }
 
 #[test]
+fn pods_of_two_nodes_meet_by_executed_plugins() {
+    pods_of_two_nodes_meet(Setup::new(Kind::Macvlan, Mode::Delegating).families(DUAL).executed());
+}
+
+#[test]
 fn the_default_route_moves_to_public_chained_ipv4() {
     default_route_leads(Setup::new(Kind::Macvlan, Mode::Chained), &[Ip::V4]);
 }
@@ -198,6 +203,11 @@ fn the_default_route_moves_to_public_chained_dual_stack() {
 #[test]
 fn the_default_route_moves_to_public_delegating_ipv6() {
     default_route_leads(Setup::new(Kind::Macvlan, Mode::Delegating).families(&[Ip::V6]), &[Ip::V6]);
+}
+
+#[test]
+fn the_default_route_moves_to_public_by_executed_plugins() {
+    default_route_leads(Setup::new(Kind::Macvlan, Mode::Chained).executed(), &[Ip::V4]);
 }
 
 #[test]

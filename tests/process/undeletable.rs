@@ -1,5 +1,5 @@
-//! Networks whose plugin fails at every DEL as it failed at the ADD: nothing may be kept for ever of a pod that never
-//! got anything, and nothing be forgotten of one that did.
+//! Networks whose executed plugin fails at every DEL as it failed at the ADD: nothing may be kept for ever of a pod that
+//! never got anything, and nothing be forgotten of one that did. rooknet itself refuses such a configuration beforehand.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,14 @@ fn start() -> Fixture {
     fixture
 }
 
-/// A macvlan that the reference plugin cannot read.
+/// rooknet's configuration with every plugin executed.
+fn executed(fixture: &Fixture) -> Value {
+    let mut config = fixture.chained();
+    config["native"] = json!(false);
+    config
+}
+
+/// A macvlan that no plugin can read.
 fn unreadable(ipam: &Value) -> Value {
     json!({"cniVersion": "1.1.0", "name": "broken", "type": "macvlan", "master": "stor0", "mtu": "abc", "ipam": ipam})
 }
@@ -36,7 +43,7 @@ fn killed_pod<'a>(fixture: &'a Fixture, config: &Value) -> Pod<'a> {
 #[test]
 fn a_configuration_that_its_plugin_can_never_read_leaves_no_journal() {
     let fixture = start();
-    let config = fixture.chained();
+    let config = executed(&fixture);
     for ipam in [host_local(), json!({"type": "static"}), json!({})] {
         fixture.define("rook-ceph", "broken", &unreadable(&ipam));
         let pod = fixture.pod("osd", Some("broken"));
@@ -51,7 +58,7 @@ fn a_configuration_that_its_plugin_can_never_read_leaves_no_journal() {
 #[test]
 fn the_journal_of_a_killed_add_of_such_a_network_goes_with_its_del() {
     let fixture = start();
-    let config = fixture.chained();
+    let config = executed(&fixture);
     let pod = killed_pod(&fixture, &config);
     assert_eq!(fixture.node.journals().len(), 1);
     fixture.del(&config, &pod);
@@ -61,7 +68,7 @@ fn the_journal_of_a_killed_add_of_such_a_network_goes_with_its_del() {
 #[test]
 fn what_is_left_or_may_be_left_out_of_sight_keeps_the_journal() {
     let fixture = start();
-    let config = fixture.chained();
+    let config = executed(&fixture);
     let mut masquerading = unreadable(&host_local());
     masquerading["type"] = json!("bridge");
     masquerading["bridge"] = json!("cni9");
@@ -91,7 +98,7 @@ fn what_is_left_or_may_be_left_out_of_sight_keeps_the_journal() {
 #[test]
 fn an_interface_or_an_address_of_it_keeps_the_journal() {
     let fixture = start();
-    let config = fixture.chained();
+    let config = executed(&fixture);
     let pod = killed_pod(&fixture, &config);
     let lease = "/var/lib/cni/networks/broken/192.168.10.7";
     fixture.node.write(lease, format!("{}\r\nnet1", pod.id));
