@@ -6,7 +6,7 @@ CNI_BIN ?= /opt/cni/bin
 SKIP_VM ?=
 RINGS := checks unit process netns equality kube $(if $(filter 1,$(SKIP_VM)),,vm)
 
-.PHONY: help build install tools demo test test-unit test-process test-netns test-equality test-kube test-vm fuzz measure measure-kube clean
+.PHONY: help build install tools demo test test-unit test-process test-netns test-equality test-kube test-vm fuzz bench measure measure-kube clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -47,6 +47,9 @@ test-vm: ## Run the tests that need ipvlan or VLANs in a virtual machine with De
 
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (60)
 	@./test-netns/fuzz.sh
+
+bench: build ## Compare ADD and DEL with the floor, the reference plugins and Multus: BENCH_ROUNDS (40), MULTUS (root)
+	@ROOKNET=target/dist/rooknet ./bench/bench.sh
 
 measure: build ## Measure ADD and DEL of the demo's OSD with hyperfine (root)
 	@ROOKNET=target/dist/rooknet ./test-netns/measure.sh

@@ -36,6 +36,7 @@ mod state;
 mod stores;
 
 use std::env;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -66,11 +67,16 @@ fn main() {
         ("store", stores::sizes),
         ("crowd", crowd::many_pods),
     ];
+    let mut failed = None;
     for (name, case) in cases {
         if wanted.is_empty() || wanted.split(',').any(|wanted| wanted == name) {
             let began = Instant::now();
-            case(&stage, &server, rounds, &mut table);
+            // A case adds its rows when it is through: what the cases before it measured is worth its print.
+            failed = catch_unwind(AssertUnwindSafe(|| case(&stage, &server, rounds, &mut table))).err();
             eprintln!("{name}: {:.0} s", began.elapsed().as_secs_f64());
+            if failed.is_some() {
+                break;
+            }
         }
     }
     print!("{table}");
@@ -81,6 +87,11 @@ fn main() {
         println!("Multus thin is left out: MULTUS names no program.");
     }
     println!("{rounds} rounds, {:.0} s", start.elapsed().as_secs_f64());
+    if let Some(failure) = failed {
+        println!("The case after these failed: see above. What follows it was not measured.");
+        drop(stage);
+        resume_unwind(failure);
+    }
 }
 
 /// The program that a variable names, as a path that holds on the nodes.

@@ -103,7 +103,8 @@ impl Case<'_> {
         [Operation::Add, Operation::Del].map(|operation| {
             let requests = || if self.with_server { self.server.requests(contender.who) } else { 0 };
             let before = requests();
-            let name = format!("{}, {} {}, {}", self.name, contender.who.name(), contender.variant, operation.name());
+            let words = [self.name, contender.who.name(), &contender.variant, operation.name()];
+            let name = words.join(" ");
             let counts = count(self.stage, &name, &contender.words(operation, pod));
             Counts { requests: requests() - before, ..counts }
         })

@@ -80,11 +80,11 @@ fn fill(stage: &Stage, size: u32) -> String {
     let name = name(size);
     let directory = stage.node.path(&format!("{NETWORKS}/{name}"));
     fs::create_dir_all(&directory).expect("make the store");
-    let last = (FIRST..FIRST + size).map(Ipv4Addr::from).inspect(|address| {
-        let owner = format!("{:064x}\r\neth0", u128::from(u32::from(*address)) << 64);
+    let last = FIRST + size - 1;
+    for address in (FIRST..=last).map(Ipv4Addr::from) {
+        let owner = format!("{:064x}\r\neth0", u128::from(u32::from(address)) << 64);
         fs::write(directory.join(address.to_string()), owner).expect("give an address away");
-    });
-    let last = last.last().expect("a size is not 0");
-    fs::write(directory.join("last_reserved_ip.0"), last.to_string()).expect("note the last address");
+    }
+    fs::write(directory.join("last_reserved_ip.0"), Ipv4Addr::from(last).to_string()).expect("note the last address");
     name
 }

@@ -35,7 +35,10 @@ pub(crate) const TABLE: &[Row] = &[
         ours: "a number of the container's own",
         reason: "One request removes all of a container's links, and nothing else",
         everywhere: true,
-        covers: |life| life.order != Order::AddByReference && life.case.refused.is_none(),
+        covers: |life| {
+            let refused = life.case.refused.is_some() || life.case.only_rooknet_refuses;
+            life.order != Order::AddByReference && !refused
+        },
         paths: &["add / pod / link / eth0 / group", "second add / pod / link / eth0 / group"],
     },
     Row {
@@ -168,13 +171,24 @@ pub(crate) const TABLE: &[Row] = &[
     },
     Row {
         id: "check-of-what-is-there",
-        case: "CHECK of a route in a table of its own, or of an address whose network is itself",
-        reference: "fails: it looks in the main table only, and for a route that nothing needs",
+        case: "CHECK of a route in a table of its own, of an address whose network is itself, or of a bridge without \
+               IPAM",
+        reference: "fails: it looks in the main table only, for a route that nothing needs, for an IPAM plugin of no name",
         ours: "succeeds",
         reason: "The interface is as the ADD left it",
         everywhere: false,
         covers: |life| natively(life, "check-of-what-is-there"),
         paths: &["check / succeeded"],
+    },
+    Row {
+        id: "no-carrier",
+        case: "An IPv6 address on a link without carrier",
+        reference: "reports it, though it stays tentative until there is a carrier",
+        ours: "fails after five seconds, and says so",
+        reason: "What an ADD reports can be used",
+        everywhere: false,
+        covers: |life| natively(life, "no-carrier"),
+        paths: &["add / *", "check / succeeded"],
     },
     Row {
         id: "route-metrics",

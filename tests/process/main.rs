@@ -41,6 +41,7 @@ mod log;
 mod master_networks;
 mod masters;
 mod multus_cache;
+mod native;
 mod node_ranges;
 mod orphans;
 mod retries;

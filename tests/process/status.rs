@@ -25,7 +25,7 @@ fn assert_available(fixture: &Fixture, config: &Value) -> Outcome {
 
 /// With `what` wrong, STATUS succeeds and logs it; `statusStrict` makes it fail.
 #[track_caller]
-fn assert_only_strict_fails(fixture: &Fixture, config: &Value, parts: &[&str]) {
+pub(crate) fn assert_only_strict_fails(fixture: &Fixture, config: &Value, parts: &[&str]) {
     let logged = log(&assert_available(fixture, config));
     for part in parts {
         assert!(logged.contains(part), "{part:?} is not logged: {logged}");

@@ -56,6 +56,10 @@ pub(super) fn cases() -> Vec<Case> {
             .refused("address")
             .late(),
         Case::new("the master is down", host_local(&json!({"subnet": "10.1.0.0/24"}))).host("ip link set stor0 down"),
+        Case::new("the master is down, and the address one of IPv6", host_local(&json!({"subnet": "fd00:1::/64"})))
+            .host("ip link set stor0 down")
+            .only_rooknet_refuses()
+            .shows(&["no-carrier"]),
         Case::new("a queue length of its own", json!({"type": "macvlan", "master": MASTER, "bcqueuelen": 2000})),
         Case::new("the host has the pod's name", host_local(&both)).host("ip link add eth0 type veth peer name other0"),
         Case::new("a MAC in capitals", json!({"type": "macvlan", "master": MASTER, "mac": "02:00:00:00:AB:CD"})),

@@ -53,6 +53,8 @@ pub(crate) struct Case {
     pub(crate) refused: Option<&'static str>,
     /// The reference plugin refuses it, and rooknet, if it does it itself, does not.
     pub(crate) only_reference_refuses: bool,
+    /// rooknet refuses it, if it does it itself, and the reference plugin does not.
+    pub(crate) only_rooknet_refuses: bool,
     /// The intended differences that it shows because of what is special in it: ids of rows of the table.
     pub(crate) shows: Vec<&'static str>,
     /// The reference plugin's CHECK fails after its own ADD.
@@ -78,6 +80,7 @@ impl Case {
             twice: false,
             refused: None,
             only_reference_refuses: false,
+            only_rooknet_refuses: false,
             shows: Vec::new(),
             check_fails: false,
             mixed: false,
@@ -137,6 +140,11 @@ impl Case {
 
     fn only_reference_refuses(mut self) -> Self {
         self.only_reference_refuses = true;
+        self
+    }
+
+    fn only_rooknet_refuses(mut self) -> Self {
+        self.only_rooknet_refuses = true;
         self
     }
 

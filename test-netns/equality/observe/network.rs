@@ -2,7 +2,6 @@
 //! nftables' rules, and the sysctls that plugins may touch, of all interfaces.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
@@ -72,22 +71,16 @@ pub(crate) fn look(namespace: &Namespace<'_>) -> Seen {
     Seen(seen)
 }
 
-/// The global addresses that are tentative, each with its interface, and stay so for a while: without duplicate address
-/// detection each is so for a moment, with it for a second at least.
+/// The global addresses that are tentative, each with its interface. Not those of interfaces without duplicate address
+/// detection: they are so for a moment, whose length is the machine's; with it, it is a second at least.
 pub(crate) fn tentative(namespace: &Namespace<'_>) -> Vec<String> {
-    let start = Instant::now();
-    loop {
-        let found = tentative_now(namespace);
-        if found.is_empty() || start.elapsed() > Duration::from_millis(300) {
-            return found;
-        }
-    }
-}
-
-fn tentative_now(namespace: &Namespace<'_>) -> Vec<String> {
     let output = namespace.ok(&["ip", "-6", "-j", "address", "show", "scope", "global", "tentative"]);
     let mut found = Vec::new();
     for link in list(&output) {
+        let variable = format!("/proc/sys/net/ipv6/conf/{}/accept_dad", link["ifname"].as_str().unwrap_or_default());
+        if namespace.ok(&["cat", &variable]).trim() == "0" {
+            continue;
+        }
         for address in link["addr_info"].as_array().into_iter().flatten() {
             if let Some(local) = address["local"].as_str() {
                 found.push(format!("{} on {}", local, link["ifname"].as_str().unwrap_or_default()));
