@@ -13,7 +13,6 @@ mod group;
 mod route;
 mod routes;
 mod socket;
-mod whole;
 
 use std::fmt::Write as _;
 
@@ -47,8 +46,8 @@ pub fn requests_of_process() -> u64 {
 
 /// A netlink socket in one network namespace.
 ///
-/// Its requests are answered as long as the tokio runtime runs in which it was opened. The kernel answers within the
-/// request itself, which its own lock may hold up; an answer that is lost is an error after ten seconds.
+/// The kernel answers within the request itself, which its own lock may hold up; an answer that is lost is an error after
+/// ten seconds.
 #[derive(Debug)]
 pub struct Netlink {
     socket: Socket,
@@ -72,8 +71,7 @@ pub struct Link {
 }
 
 impl Netlink {
-    /// In the netns given. Must be called within a tokio current-thread runtime (another thread of a larger one would
-    /// be elsewhere).
+    /// In the netns given.
     ///
     /// # Errors
     /// When the netns cannot be entered, or no socket can be made.
@@ -86,7 +84,7 @@ impl Netlink {
         Ok(Netlink { socket })
     }
 
-    /// In the process's own netns. Must be called within a tokio runtime.
+    /// In the process's own netns.
     ///
     /// # Errors
     /// When no socket can be made.

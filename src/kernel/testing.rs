@@ -23,6 +23,15 @@ pub(crate) fn in_new_netns<F: Future<Output = ()>>(test: impl FnOnce() -> F + Se
     });
 }
 
+/// What `work` gives on each of two threads of this namespace that run it at once, each within a tokio runtime.
+pub(crate) fn twice_at_once<T: Send, F: Future<Output = T>>(work: impl Fn() -> F + Sync) -> [T; 2] {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(work())
+    };
+    std::thread::scope(|scope| [scope.spawn(run), scope.spawn(run)].map(|thread| thread.join().unwrap()))
+}
+
 /// Runs `ip` with the words of `arguments`, in the namespace of the calling thread; its output.
 pub(crate) fn ip(arguments: &str) -> String {
     let words: Vec<&str> = arguments.split_whitespace().collect();

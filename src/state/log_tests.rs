@@ -117,9 +117,9 @@ fn libraries_are_heard_only_when_they_warn() {
     assert!(is_wanted(&metadata(Info, "rooknet::engine::add"), LevelFilter::Info));
     assert!(!is_wanted(&metadata(Debug, "rooknet::engine::add"), LevelFilter::Info));
     assert!(!is_wanted(&metadata(Debug, "rooknetx"), LevelFilter::Debug));
-    assert!(!is_wanted(&metadata(Info, "netlink_proto"), LevelFilter::Debug));
-    assert!(is_wanted(&metadata(Warn, "netlink_proto"), LevelFilter::Info));
-    assert!(is_wanted(&metadata(Debug, "netlink_proto"), LevelFilter::Trace));
+    assert!(!is_wanted(&metadata(Info, "hyper"), LevelFilter::Debug));
+    assert!(is_wanted(&metadata(Warn, "hyper"), LevelFilter::Info));
+    assert!(is_wanted(&metadata(Debug, "hyper"), LevelFilter::Trace));
 }
 
 #[test]

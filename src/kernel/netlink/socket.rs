@@ -1,34 +1,44 @@
 //! One exchange on a netlink socket: a request, all of its answers, and how it ended.
 //!
-//! rtnetlink's own requests decode an answer completely before they hand it out, and drop one that they do not
-//! understand, so the request waits for ever. A pod could bring that about (an interface alias that is not UTF-8), and
-//! a future kernel could. So answers stay bytes here, and each is looked into for the few attributes that matter.
-//! It also lets us see what a stream of decoded answers hides: NLM_F_DUMP_INTR, the error code of a dump's end, and
-//! whether the request was acknowledged at all.
+//! The socket blocks. The kernel serves a request of rtnetlink within the call that sends it, network lock included, and
+//! its answer is there when that call returns: there is nothing to wait for that another task could use, and a readiness
+//! event for each answer is half a dozen system calls more. Only an answer that is lost is waited for, in vain.
+//!
+//! Answers stay bytes here, and each is looked into for the few attributes that matter: a library's types would have to
+//! understand all of an answer, of which a pod can choose parts (an interface alias that is not UTF-8) and future
+//! kernels others. It also lets us see NLM_F_DUMP_INTR, the error code of a dump's end, and whether the request was
+//! acknowledged at all.
 
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use bytes::BytesMut;
 use netlink_packet_core::{
     ErrorMessage, NLA_HEADER_SIZE, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
-    NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable, NlasIterator,
+    NetlinkBuffer, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_proto::sys::{AsyncSocket, SocketAddr, protocols::NETLINK_ROUTE};
-use netlink_proto::{ConnectionHandle, new_connection_with_socket};
-use tokio::time::timeout;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
 
-use super::whole::WholeSocket;
 use crate::kernel::Error;
 
 /// How often a list is read that changes while it is read.
 const DUMP_TRIES: u32 = 8;
 
-/// How long an answer is waited for. The kernel gives it within the request, so whatever takes longer is lost.
+/// How long an answer is waited for: the kernel gives it within the request, so whatever takes longer is lost.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes for one datagram. The kernel's answer about one link is longer than 64 KiB when a pod has given it many
+/// alternative names. Pages that nothing is written to cost nothing.
+const LARGEST: usize = 1024 * 1024;
+
+/// Bytes of the largest datagram that is asked for again with room for it.
+const LARGEST_AGAIN: usize = 64 * 1024 * 1024;
 
 /// NLMSGERR_ATTR_MSG: the kernel's explanation of an error, as text.
 const ERROR_TEXT: u16 = 1;
@@ -36,47 +46,20 @@ const ERROR_TEXT: u16 = 1;
 /// Requests of all sockets of this process.
 static SENT: AtomicU64 = AtomicU64::new(0);
 
-/// What goes over the socket: requests by the library's types, answers as they come.
+/// How many requests this process has sent.
+pub(super) fn sent() -> u64 {
+    SENT.load(Ordering::Relaxed)
+}
+
+/// An answer as it came.
 #[derive(Debug)]
-enum Message {
-    Request(Box<RouteNetlinkMessage>),
-    Answer { kind: u16, payload: Vec<u8> },
-}
+struct Answer(Vec<u8>);
 
-impl NetlinkSerializable for Message {
-    fn message_type(&self) -> u16 {
-        match self {
-            Message::Request(request) => request.message_type(),
-            Message::Answer { kind, .. } => *kind,
-        }
-    }
-
-    fn buffer_len(&self) -> usize {
-        match self {
-            Message::Request(request) => request.buffer_len(),
-            Message::Answer { payload, .. } => payload.len(),
-        }
-    }
-
-    fn serialize(&self, buffer: &mut [u8]) {
-        match self {
-            Message::Request(request) => request.serialize(buffer),
-            Message::Answer { payload, .. } => buffer.copy_from_slice(payload),
-        }
-    }
-}
-
-impl NetlinkDeserializable for Message {
+impl NetlinkDeserializable for Answer {
     type Error = Infallible;
 
-    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, Infallible> {
-        Ok(Message::Answer { kind: header.message_type, payload: payload.to_vec() })
-    }
-}
-
-impl From<Message> for NetlinkPayload<Message> {
-    fn from(message: Message) -> Self {
-        NetlinkPayload::InnerMessage(message)
+    fn deserialize(_: &NetlinkHeader, payload: &[u8]) -> Result<Self, Infallible> {
+        Ok(Answer(payload.to_vec()))
     }
 }
 
@@ -98,39 +81,47 @@ impl Question<'_> {
     }
 }
 
-/// A netlink socket and the task that drives it.
-/// How many requests this process has sent.
-pub(super) fn sent() -> u64 {
-    SENT.load(Ordering::Relaxed)
-}
-
+/// A netlink socket.
 #[derive(Debug)]
 pub(super) struct Socket {
-    connection: ConnectionHandle<Message>,
+    socket: netlink_sys::Socket,
+    /// Of the last request; answers carry it.
+    sequence: Cell<u32>,
+    buffer: RefCell<BytesMut>,
     /// How many requests it has sent.
-    requests: AtomicU64,
+    requests: Cell<u64>,
+}
+
+/// How an exchange that is no error ended.
+enum End {
+    /// All answers, and whether a list was interrupted by a change.
+    Whole(Vec<Vec<u8>>, bool),
+    /// An answer of so many bytes did not fit, and is lost.
+    TooLong(usize),
 }
 
 impl Socket {
-    /// In the namespace that this thread is in. Must be called within a tokio runtime; ends with its last handle.
+    /// In the namespace that this thread is in.
     pub(super) fn open() -> io::Result<Socket> {
-        // Nothing is subscribed to, so the stream of unsolicited messages is dropped: they are discarded.
-        let (mut connection, handle, _) = new_connection_with_socket::<Message, WholeSocket>(NETLINK_ROUTE)?;
-        connection.set_forward_ack(true);
-        connection.set_forward_done(true);
-        let socket = connection.socket_mut().socket_mut();
+        let socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
         // Each of these is a convenience that an old kernel (before 4.12, 4.20) may refuse: the kernel then sends whole
         // lists where it could send the part that was asked for, and errors without an explanation.
         let _ = socket.set_netlink_get_strict_chk(true);
         let _ = socket.set_ext_ack(true);
         let _ = socket.set_cap_ack(true);
-        tokio::spawn(connection);
-        Ok(Socket { connection: handle, requests: AtomicU64::new(0) })
+        let patience = TimeVal::seconds(i64::try_from(PATIENCE.as_secs()).unwrap_or(i64::MAX));
+        setsockopt(&socket, sockopt::ReceiveTimeout, &patience)?;
+        Ok(Socket {
+            socket,
+            sequence: Cell::new(0),
+            buffer: RefCell::new(BytesMut::with_capacity(LARGEST)),
+            requests: Cell::new(0),
+        })
     }
 
     /// How many requests it has sent; a list that was read again counts each time.
     pub(super) fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
+        self.requests.get()
     }
 
     /// One request with its acknowledgement; the answers before it. `flags` beyond REQUEST and ACK.
@@ -140,7 +131,7 @@ impl Socket {
         request: RouteNetlinkMessage,
         flags: u16,
     ) -> Result<Vec<Vec<u8>>, Error> {
-        let (answers, _) = self.exchange(question, request, NLM_F_REQUEST | NLM_F_ACK | flags).await?;
+        let (answers, _) = self.exchange(question, request, NLM_F_REQUEST | NLM_F_ACK | flags)?;
         Ok(answers)
     }
 
@@ -151,7 +142,7 @@ impl Socket {
         request: RouteNetlinkMessage,
     ) -> Result<Vec<Vec<u8>>, Error> {
         for _ in 0..DUMP_TRIES {
-            let (answers, interrupted) = self.exchange(question, request.clone(), NLM_F_REQUEST | NLM_F_DUMP).await?;
+            let (answers, interrupted) = self.exchange(question, request.clone(), NLM_F_REQUEST | NLM_F_DUMP)?;
             if !interrupted {
                 return Ok(answers);
             }
@@ -160,43 +151,97 @@ impl Socket {
     }
 
     /// The answers, and whether a list was interrupted by a change.
-    async fn exchange(
+    fn exchange(
         &self,
         question: Question<'_>,
         request: RouteNetlinkMessage,
         flags: u16,
     ) -> Result<(Vec<Vec<u8>>, bool), Error> {
-        let mut header = NetlinkHeader::default();
-        header.flags = flags;
-        let message = NetlinkMessage::new(header, Message::Request(Box::new(request)).into());
-        let closed = || question.failed(io::Error::new(io::ErrorKind::BrokenPipe, "the netlink socket closed"), None);
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        SENT.fetch_add(1, Ordering::Relaxed);
-        let mut stream = self.connection.request(message, SocketAddr::new(0, 0)).map_err(|_| closed())?;
-        let mut answers = Vec::new();
-        let mut interrupted = false;
-        let lost = |_| question.failed(io::ErrorKind::TimedOut.into(), None);
-        while let Some(answer) = timeout(PATIENCE, stream.next()).await.map_err(lost)? {
-            interrupted |= answer.header.flags & NLM_F_DUMP_INTR != 0;
-            match answer.payload {
-                NetlinkPayload::InnerMessage(Message::Answer { payload, .. }) => answers.push(payload),
-                NetlinkPayload::Done(end) if end.code < 0 => {
-                    return Err(question.failed(error_of_code(end.code), explanation(&end.extended_ack)));
+        // Only what changes nothing may be asked twice.
+        let is_read = matches!(request, RouteNetlinkMessage::GetLink(_));
+        let mut message = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(request));
+        message.header.flags = flags;
+        loop {
+            let sequence = self.sequence.get().wrapping_add(1);
+            self.sequence.set(sequence);
+            message.header.sequence_number = sequence;
+            message.finalize();
+            let mut bytes = vec![0; message.buffer_len()];
+            message.serialize(&mut bytes);
+            self.requests.set(self.requests.get().saturating_add(1));
+            SENT.fetch_add(1, Ordering::Relaxed);
+            self.socket.send(&bytes, 0).map_err(|source| question.failed(source, None))?;
+            match self.answers(question, sequence)? {
+                End::Whole(answers, interrupted) => return Ok((answers, interrupted)),
+                End::TooLong(length)
+                    if is_read && length <= LARGEST_AGAIN && length > self.buffer.borrow().capacity() =>
+                {
+                    self.buffer.replace(BytesMut::with_capacity(length));
                 }
-                NetlinkPayload::Done(_) => return Ok((answers, interrupted)),
-                NetlinkPayload::Error(error) if error.code.is_none() => return Ok((answers, interrupted)),
-                NetlinkPayload::Error(error) => {
-                    let words = explanation_of(&error, answer.header.flags);
-                    return Err(question.failed(error_of_code(error.raw_code()), words));
+                End::TooLong(length) => {
+                    return Err(question.not_understood(format!("it has {length} bytes, which is more than any has")));
                 }
-                NetlinkPayload::Overrun(_) => {
-                    return Err(question.failed(io::Error::from_raw_os_error(libc::ENOBUFS), None));
-                }
-                _ => {}
             }
         }
-        // The stream ended without an end: what was answered so far is not all.
-        Err(closed())
+    }
+
+    /// Receives until the end of the answers to the request of this number.
+    fn answers(&self, question: Question<'_>, sequence: u32) -> Result<End, Error> {
+        let mut answers = Vec::new();
+        let mut interrupted = false;
+        let mut buffer = self.buffer.borrow_mut();
+        loop {
+            let length = receive(&self.socket, &mut buffer).map_err(|source| question.failed(source, None))?;
+            if length > buffer.len() {
+                return Ok(End::TooLong(length));
+            }
+            let mut rest: &[u8] = &buffer;
+            while !rest.is_empty() {
+                let cut = || question.not_understood("a message in it is cut short");
+                let own = NetlinkBuffer::new_checked(rest).map_err(|_| cut())?.length();
+                let own = usize::try_from(own).map_err(|_| cut())?;
+                let bytes = rest.get(..own).ok_or_else(cut)?;
+                // Each begins at a multiple of four, which the last one need not fill.
+                rest = rest.get(own.next_multiple_of(4)..).unwrap_or_default();
+                let answer =
+                    NetlinkMessage::<Answer>::deserialize(bytes).map_err(|error| question.not_understood(error))?;
+                if answer.header.sequence_number != sequence {
+                    // Of a request that was given up.
+                    continue;
+                }
+                interrupted |= answer.header.flags & NLM_F_DUMP_INTR != 0;
+                match answer.payload {
+                    NetlinkPayload::InnerMessage(Answer(payload)) => answers.push(payload),
+                    NetlinkPayload::Done(end) if end.code < 0 => {
+                        return Err(question.failed(error_of_code(end.code), explanation(&end.extended_ack)));
+                    }
+                    NetlinkPayload::Done(_) => return Ok(End::Whole(answers, interrupted)),
+                    NetlinkPayload::Error(error) if error.code.is_none() => {
+                        return Ok(End::Whole(answers, interrupted));
+                    }
+                    NetlinkPayload::Error(error) => {
+                        let words = explanation_of(&error, answer.header.flags);
+                        return Err(question.failed(error_of_code(error.raw_code()), words));
+                    }
+                    NetlinkPayload::Overrun(_) => {
+                        return Err(question.failed(io::Error::from_raw_os_error(libc::ENOBUFS), None));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// The next datagram, as far as `buffer` has room; the answer is its whole length.
+fn receive(socket: &netlink_sys::Socket, buffer: &mut BytesMut) -> io::Result<usize> {
+    loop {
+        buffer.clear();
+        match socket.recv(buffer, libc::MSG_TRUNC) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(io::ErrorKind::TimedOut.into()),
+            other => return other,
+        }
     }
 }
 

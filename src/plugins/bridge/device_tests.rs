@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use crate::cni::Code;
 use crate::kernel::netlink::Netlink;
+use crate::kernel::testing::twice_at_once;
 use crate::plugins::Main;
 use crate::plugins::bridge::Config;
 use crate::plugins::testing::{Node, Pod, in_new_netns, ip, native, variable, with};
@@ -114,17 +115,22 @@ fn the_mac_of_a_gateways_bridge_is_set_when_it_is_made() {
 #[test]
 fn two_adds_at_once_share_one_bridge() {
     in_new_netns(|| async {
-        let (node, pods) = (Node::new(), [Pod::new(), Pod::new()]);
-        let other = Netlink::own().unwrap();
+        let node = Node::new();
         let config = config(json!({"type": "bridge", "bridge": "br0"}));
-        let (one, two) = futures_util::join!(super::ensure(&node.netlink, &config), super::ensure(&other, &config));
-        assert_eq!(one.unwrap().link.index, two.unwrap().link.index);
+        let [one, two] = twice_at_once(|| async {
+            let netlink = Netlink::own().unwrap();
+            super::ensure(&netlink, &config).await.unwrap().link.index
+        });
+        assert_eq!(one, two);
         // One that looked before the other made it.
-        let late = super::make(&other, &config).await.unwrap();
+        let late = super::make(&node.netlink, &config).await.unwrap();
         assert_eq!(json!(late.link.index), node.link("br0")["ifindex"]);
         let value = json!({"type": "bridge", "bridge": "br0"});
-        let (one, two) = futures_util::join!(node.add(&pods[0], &value), node.add(&pods[1], &value));
-        assert_eq!(one.unwrap().interfaces()[0].name, two.unwrap().interfaces()[0].name);
+        let [one, two] = twice_at_once(|| async {
+            let (node, pod) = (Node::new(), Pod::new());
+            node.add(&pod, &value).await.unwrap().interfaces().remove(0).name
+        });
+        assert_eq!(one, two);
         assert_eq!(node.netlink.links().await.unwrap().iter().filter(|link| link.kind == "bridge").count(), 1);
     });
 }
