@@ -9,6 +9,7 @@
 use anyhow::Result;
 use ipnetwork::IpNetwork;
 
+use super::Runners;
 use crate::cni::network::{Network, Plugin};
 use crate::cni::text::{printable, quoted, shortened};
 use crate::cni::{Error, Object, json};
@@ -46,12 +47,14 @@ pub async fn resolve(network: &mut Network, node: &Netlink) -> Result<()> {
     Ok(())
 }
 
-/// Checks that every `master` exists on the node.
+/// Checks that every `master` exists on the node; what this process looks up for that, its own plugin keeps.
 ///
 /// # Errors
 /// Code 7, naming plugin and master; the kernel's, when it cannot be asked.
-pub async fn check(network: &Network, node: &Netlink) -> Result<()> {
-    for plugin in network.plugins.iter().filter(|plugin| builds_on_master(plugin)) {
+pub async fn check(network: &Network, runners: &mut Runners, node: &Netlink) -> Result<()> {
+    runners.prepare(network, node).await?;
+    let executed = network.plugins.iter().enumerate().filter(|(position, _)| runners.at(*position).is_none());
+    for plugin in executed.map(|(_, plugin)| plugin).filter(|plugin| builds_on_master(plugin)) {
         let master = plugin.object.text("master")?;
         if master.is_empty() || plugin.object.flag("linkInContainer")? {
             continue;

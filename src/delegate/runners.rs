@@ -3,6 +3,7 @@
 use crate::cni::args::Args;
 use crate::cni::network::{Network, Plugin};
 use crate::cni::{Error, Object};
+use crate::kernel::netlink::Netlink;
 use crate::plugins::{self, Choice, Ipam, MAIN_TYPES, Native};
 
 /// Who runs each plugin of a network. The default: executables.
@@ -31,6 +32,16 @@ impl Runners {
     /// Why a plugin that this process could run is executed, as a sentence; for the log.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
+    }
+
+    /// Lets the plugin of this process ask the node for what it needs, before anything is touched.
+    ///
+    /// # Errors
+    /// Code 7, naming plugin and key, for a master that is missing or an MTU above its; the kernel's.
+    pub(super) async fn prepare(&mut self, network: &Network, node: &Netlink) -> Result<(), Error> {
+        let Some((position, native)) = &mut self.native else { return Ok(()) };
+        let name = network.plugins.get(*position).map(|plugin| plugin.type_name.as_str()).unwrap_or_default();
+        native.main.prepare(node).await.map_err(|error| error.within(&format!("plugin {name}")))
     }
 
     /// Where in the network the plugin of this process stands.

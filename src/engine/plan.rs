@@ -312,20 +312,21 @@ async fn settle_node(inputs: &Inputs<'_>, attachments: &mut [Attachment]) -> Res
     }
     let pod = inputs.netns.netlink()?;
     let node = inputs.call.node()?;
+    let taken = pod.names().await?;
     for attachment in attachments {
         let Attachment { display, network, args, runtime_config, .. } = attachment;
         let about = || format!("network {display}");
         delegate::resolve_masters(network, node).await.with_context(about)?;
-        let runners = inputs.call.choose(network, args, runtime_config).with_context(about)?;
+        let mut runners = inputs.call.choose(network, args, runtime_config).with_context(about)?;
         if let Some(reason) = runners.reason() {
             log::info!(network = display.as_str(); "executed: {reason}");
         }
         delegate::find_executables(network, &runners, &inputs.call.path).with_context(about)?;
-        delegate::check_masters(network, node).await.with_context(about)?;
+        delegate::check_masters(network, &mut runners, node).await.with_context(about)?;
         attachment.runners = runners;
         // The delegate's own DEL, in a rollback, would delete by name what was there before, and to the kernel an
         // alternative name is one: so look first.
-        if pod.is_name_taken(&attachment.ifname).await? {
+        if taken.contains(&attachment.ifname) {
             return Err(Error::new(
                 Code::EXISTS,
                 format!(

@@ -136,8 +136,8 @@ async fn for_some_pods(
 /// Whether a network could be attached now; one that has just gone is no failure.
 async fn usable(call: &Call, found: Result<Option<FoundNetwork>>, deadline: &Deadline) -> Result<()> {
     let Some(mut found) = found? else { return Ok(()) };
-    let runners = prepare(call, &mut found).await?;
-    delegate::check_masters(&found.network, call.node()?).await?;
+    let mut runners = prepare(call, &mut found).await?;
+    delegate::check_masters(&found.network, &mut runners, call.node()?).await?;
     // Programs are not asked: there may be many networks, and one second for all of them.
     if !runners.are_all_native(&found.network) {
         return Ok(());

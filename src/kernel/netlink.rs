@@ -14,6 +14,7 @@ mod route;
 mod routes;
 mod socket;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use netlink_packet_core::{DefaultNla, Emitable};
@@ -130,6 +131,26 @@ impl Netlink {
     /// When the kernel refuses, or its answer is not understood.
     pub async fn is_name_taken(&self, name: &str) -> Result<bool, Error> {
         Ok(self.link_by_any_name(name).await?.is_some())
+    }
+
+    /// Every name by which the kernel would find a link, alternative ones included.
+    ///
+    /// # Errors
+    /// As [`Self::links`].
+    pub async fn names(&self) -> Result<BTreeSet<String>, Error> {
+        let question = Question { operation: "list", object: "the names of links" };
+        let mut message = LinkMessage::default();
+        message.attributes.push(without_statistics());
+        let mut names = BTreeSet::new();
+        for answer in self.socket.list(question, RouteNetlinkMessage::GetLink(message)).await? {
+            let header = LinkHeader::parse(&answer).map_err(|error| question.not_understood(error))?;
+            let attributes = answer.get(header.buffer_len()..).unwrap_or_default();
+            names.extend(attribute(attributes, libc::IFLA_IFNAME).map(text));
+            let properties = attribute(attributes, libc::IFLA_PROP_LIST).unwrap_or_default();
+            let alternative = each_attribute(properties).filter(|(kind, _)| *kind == libc::IFLA_ALT_IFNAME);
+            names.extend(alternative.map(|(_, name)| text(name)));
+        }
+        Ok(names)
     }
 
     /// The link of this ifindex; None when there is none.

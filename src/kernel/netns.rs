@@ -4,6 +4,7 @@
 //! whatever that process is in now. So a namespace is opened once, identified by what the kernel never gives twice,
 //! and used by its descriptor from then on.
 
+use std::cell::OnceCell;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -162,12 +163,18 @@ fn is_network_namespace(file: &File) -> io::Result<bool> {
     Ok(namespace_type(file.as_fd())? == libc::CLONE_NEWNET)
 }
 
-/// Comes back to the former namespace when dropped, also by a panic.
-struct Return(File);
+thread_local! {
+    /// The namespace that this thread belongs to: opened once, since a thread leaves it only by [`Netns::inside`], and
+    /// always comes back.
+    static HOME: OnceCell<File> = const { OnceCell::new() };
+}
 
-impl Drop for Return {
+/// Comes back to the thread's own namespace when dropped, also by a panic.
+struct Return<'a>(&'a File);
+
+impl Drop for Return<'_> {
     fn drop(&mut self) {
-        if setns(&self.0, CloneFlags::CLONE_NEWNET).is_err() {
+        if setns(self.0, CloneFlags::CLONE_NEWNET).is_err() {
             // Nothing that this process could still do would be done where its caller believes. The journal says what
             // there is to undo.
             std::process::abort();
@@ -178,12 +185,20 @@ impl Drop for Return {
 fn run_inside<T>(file: &File, path: &Path, work: impl FnOnce() -> T) -> Result<T, Error> {
     let failed =
         |operation| move |error: io::Error| Error::Namespace { operation, path: path.to_owned(), source: error };
-    let former = File::open(OWN).map_err(failed("remember the way back from"))?;
-    setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| failed("enter")(errno.into()))?;
-    let way_back = Return(former);
-    let result = work();
-    drop(way_back);
-    Ok(result)
+    HOME.with(|home| {
+        let home = match home.get() {
+            Some(home) => home,
+            None => {
+                let opened = File::open(OWN).map_err(failed("remember the way back from"))?;
+                home.get_or_init(|| opened)
+            }
+        };
+        setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| failed("enter")(errno.into()))?;
+        let way_back = Return(home);
+        let result = work();
+        drop(way_back);
+        Ok(result)
+    })
 }
 
 /// The cookie of the namespace that this thread is in; None when the kernel has none (before Linux 5.14).

@@ -20,10 +20,7 @@ pub(super) fn failed(what: impl Into<String>) -> Error {
 pub(super) fn interface_of(site: &Site<'_>, previous: &CniResult) -> Result<Interface, Error> {
     let is_ours = |found: &Interface| found.name == site.ifname && !found.sandbox.is_empty();
     previous.interfaces().into_iter().find(is_ours).ok_or_else(|| {
-        failed(format!(
-            "prevResult has no interface {} in the sandbox {}: it is of another ADD",
-            site.ifname, site.sandbox
-        ))
+        failed(format!("prevResult has no interface {} in a sandbox: it is of another ADD", site.ifname))
     })
 }
 

@@ -14,7 +14,7 @@ use super::{Choice, Created, Site, conflict, creation, interface, keys};
 use crate::cni::result::CniResult;
 use crate::cni::text::quoted;
 use crate::cni::{Error, Object};
-use crate::kernel::netlink::{IpvlanFlag, IpvlanMode, Kind, KindDetails, NewLink};
+use crate::kernel::netlink::{IpvlanFlag, IpvlanMode, Kind, KindDetails, Netlink, NewLink};
 
 /// Keys of the configuration, beside those of every plugin.
 const KEYS: [&str; 4] = ["master", "mode", "mtu", "linkInContainer"];
@@ -50,11 +50,21 @@ impl Config {
         &self.master
     }
 
+    /// Finds the master, where it is not the business of the plugin before.
+    pub(super) async fn prepare(&mut self, node: &Netlink) -> Result<(), Error> {
+        if self.master.name.is_some()
+            && let Some(parent) = self.master.prepare(node).await?
+        {
+            check_mtu(self.mtu, parent)?;
+        }
+        Ok(())
+    }
+
     /// The master of this ADD.
     fn master_behind(&self, previous: Option<&CniResult>) -> Result<Master, Error> {
         let (None, Some(previous)) = (&self.master.name, previous) else { return Ok(self.master.clone()) };
         match previous.interfaces().as_slice() {
-            [only] if !only.name.is_empty() => Ok(Master { name: Some(only.name.clone()), ..self.master.clone() }),
+            [only] if !only.name.is_empty() => Ok(self.master.named(only.name.clone())),
             interfaces => Err(Error::config(format!(
                 "key \"master\" is missing, and the plugin before ipvlan reports {} interfaces where it needs to be one: \
                  name the master",

@@ -13,7 +13,7 @@ use crate::cni::args::Args;
 use crate::cni::result::CniResult;
 use crate::cni::text::quoted;
 use crate::cni::{Error, Object};
-use crate::kernel::netlink::{Kind, KindDetails, Link, LinkChange, MacvlanMode, NewLink};
+use crate::kernel::netlink::{Kind, KindDetails, Link, LinkChange, MacvlanMode, Netlink, NewLink};
 use crate::kernel::sysctl::Family;
 
 /// Keys of the configuration, beside those of every plugin.
@@ -55,6 +55,13 @@ impl Config {
 
     pub(super) fn master(&self) -> &Master {
         &self.master
+    }
+
+    pub(super) async fn prepare(&mut self, node: &Netlink) -> Result<(), Error> {
+        if let Some(parent) = self.master.prepare(node).await? {
+            check_mtu(self.mtu, parent)?;
+        }
+        Ok(())
     }
 
     pub(super) async fn create(&self, site: &Site<'_>) -> Result<Created, Error> {

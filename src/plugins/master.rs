@@ -14,6 +14,8 @@ pub(super) struct Master {
     pub(super) name: Option<String>,
     /// It is one of the pod's.
     pub(super) in_container: bool,
+    /// What was found when the ADD was planned.
+    found: Option<Link>,
 }
 
 impl Master {
@@ -23,7 +25,25 @@ impl Master {
     /// Naming the key.
     pub(super) fn parse(config: &Object) -> Result<Self, Error> {
         let name = config.text("master")?;
-        Ok(Master { name: (!name.is_empty()).then_some(name), in_container: boolean(config, "linkInContainer")? })
+        let in_container = boolean(config, "linkInContainer")?;
+        Ok(Master { name: (!name.is_empty()).then_some(name), in_container, found: None })
+    }
+
+    /// One of this name, in the same namespace.
+    pub(super) fn named(&self, name: String) -> Self {
+        Master { name: Some(name), in_container: self.in_container, found: None }
+    }
+
+    /// Looks it up on the node before anything is touched; [`Self::find`] gives it from then on. One of a pod is not
+    /// there yet.
+    ///
+    /// # Errors
+    /// Code 7 when it is not there; the kernel's.
+    pub(super) async fn prepare(&mut self, node: &Netlink) -> Result<Option<&Link>, Error> {
+        if !self.in_container {
+            self.found = Some(self.look_up(node).await?.ok_or_else(|| Error::config(self.is_missing()))?);
+        }
+        Ok(self.found.as_ref())
     }
 
     /// A socket in the namespace that it is in.
@@ -31,11 +51,14 @@ impl Master {
         if self.in_container { site.pod } else { site.node }
     }
 
-    /// Looks it up.
+    /// Looks it up, unless that was done.
     ///
     /// # Errors
     /// Code 7 when it is not there; the kernel's.
     pub(super) async fn find(&self, site: &Site<'_>) -> Result<Link, Error> {
+        if let Some(found) = &self.found {
+            return Ok(found.clone());
+        }
         self.look_up(self.netlink(site)).await?.ok_or_else(|| Error::config(self.is_missing()))
     }
 

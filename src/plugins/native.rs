@@ -9,6 +9,7 @@ use super::{Created, Site, bridge, ipvlan, keys, macvlan};
 use crate::cni::args::Args;
 use crate::cni::result::CniResult;
 use crate::cni::{Error, Object};
+use crate::kernel::netlink::Netlink;
 use crate::plugins::ipam::Answer;
 
 /// Who runs a plugin.
@@ -105,6 +106,18 @@ impl<T> Choice<T> {
 }
 
 impl Main {
+    /// What is asked of the node before an ADD touches anything: the master, and whether the MTU fits it.
+    ///
+    /// # Errors
+    /// Code 7, naming the key; the kernel's.
+    pub async fn prepare(&mut self, node: &Netlink) -> Result<(), Error> {
+        match self {
+            Main::Macvlan(config) => config.prepare(node).await,
+            Main::Ipvlan(config) => config.prepare(node).await,
+            Main::Bridge(_) => Ok(()),
+        }
+    }
+
     /// The first step of an ADD: the link in the pod, down. `previous` is the result of the plugin before in a chain.
     ///
     /// # Errors
@@ -152,7 +165,7 @@ impl Main {
     ///
     /// # Errors
     /// When the kernel cannot be asked.
-    pub async fn status(&self, node: &crate::kernel::netlink::Netlink) -> Result<Option<String>, Error> {
+    pub async fn status(&self, node: &Netlink) -> Result<Option<String>, Error> {
         match self {
             Main::Macvlan(config) => config.master().status(node).await,
             Main::Ipvlan(config) => config.master().status(node).await,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::interface::settle;
 use super::{Choice, Created, Ipam, Native, Site, parse};
 use crate::cni::args::Args;
 use crate::cni::result::CniResult;
@@ -124,7 +125,7 @@ impl Node {
         native.main.create(&self.site(pod), previous).await
     }
 
-    /// The second step.
+    /// The second step, and the wait for its IPv6 addresses.
     pub(super) async fn configure(
         &self,
         pod: &Pod,
@@ -137,7 +138,11 @@ impl Node {
             Ipam::Static(config) => Some(config.answer()),
             other => panic!("no test in this process has the IPAM {other:?}"),
         };
-        native.main.configure(&self.site(pod), created, answer, previous).await
+        let result = native.main.configure(&self.site(pod), created, answer, previous).await?;
+        if result.addresses().iter().any(|ip| ip.address.is_ipv6()) {
+            settle(&pod.netlink, &created.link, &self.deadline).await?;
+        }
+        Ok(result)
     }
 
     /// A CHECK with the result of the ADD.

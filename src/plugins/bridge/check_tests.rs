@@ -87,9 +87,9 @@ fn a_result_of_another_add_is_not_ours() {
         let error = node.check(&pod, &config(), &parsed(&other)).await.unwrap_err();
         assert!(error.message.ends_with("which prevResult does not have"), "{error:?}");
         other = result;
-        other["interfaces"][2]["sandbox"] = json!("/run/netns/other");
+        other["interfaces"][2]["name"] = json!("net2");
         let error = node.check(&pod, &config(), &parsed(&other)).await.unwrap_err();
-        assert!(error.message.contains("prevResult has no interface net1 in the sandbox"), "{error:?}");
+        assert!(error.message.contains("prevResult has no interface net1 in a sandbox"), "{error:?}");
     });
 }
 
