@@ -14,6 +14,9 @@ const ABOUT: &str = concat!(
     "\nA CNI meta-plugin: a container runtime calls it with CNI_COMMAND set and a network configuration on stdin.\n"
 );
 
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         // The runtime must get an object even then; the journal is on disk, so its DEL finds what is left.

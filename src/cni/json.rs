@@ -283,6 +283,10 @@ pub fn to_raw(value: &impl Serialize) -> Result<Box<RawValue>, Error> {
 /// Whether Go's encoding/json takes `a` for `b`: equal but for letter case, and for the two letters beyond ASCII that
 /// fold into it (U+017F to `s`, U+212A to `k`).
 fn same_key(a: &str, b: &str) -> bool {
+    // Nearly every key, a hundred times in a call.
+    if a.is_ascii() && b.is_ascii() {
+        return a.eq_ignore_ascii_case(b);
+    }
     let fold = |letter: char| match letter {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
