@@ -263,6 +263,11 @@ fn killed_at_every_point_of_a_del_and_the_namespace_gone() {
 }
 
 #[test]
+fn killed_at_every_point_of_a_del_by_executed_plugins() {
+    killed(macvlan(Mode::Chained).executed(), Operation::Del, Then::Kept, 1);
+}
+
+#[test]
 fn killed_at_every_point_of_a_gc() {
     killed(macvlan(Mode::Delegating), Operation::Gc, Then::Kept, 1);
 }

@@ -77,8 +77,8 @@ impl Setup {
     /// What an ADD says when host-local has no address left.
     pub(crate) fn says_full(self) -> &'static str {
         match self.runner {
-            Runner::Native => "all addresses of the range set",
-            Runner::Executed => "no IP addresses available in range set",
+            Runner::Native if self.kind != Kind::Vlan => "all addresses of the range set",
+            _ => "no IP addresses available in range set",
         }
     }
 }

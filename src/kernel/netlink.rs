@@ -168,11 +168,8 @@ impl Netlink {
     async fn link(&self, object: &str, mut message: LinkMessage) -> Result<Option<Link>, Error> {
         let question = Question { operation: "look up", object };
         message.attributes.push(without_statistics());
-        match self.socket.ask(question, RouteNetlinkMessage::GetLink(message), 0).await {
-            Ok(answers) => {
-                let answer = answers.first().ok_or_else(|| question.not_understood("it is empty"))?;
-                parse_link(answer).map(Some).ok_or_else(|| question.not_understood("it is cut short"))
-            }
+        match self.socket.look_up(question, RouteNetlinkMessage::GetLink(message)).await {
+            Ok(answer) => parse_link(&answer).map(Some).ok_or_else(|| question.not_understood("it is cut short")),
             Err(error) if error.errno() == Some(libc::ENODEV) => Ok(None),
             Err(error) => Err(error),
         }

@@ -135,12 +135,14 @@ fn documented_defaults_are_those_of_the_source() {
         ("statusStrict", text(settings.status_strict)),
         ("statusForAll", text(settings.status_for_all)),
         ("events", text(settings.events)),
+        ("native", text(config.native)),
+        ("conflictProbe", text(config.conflict_probe)),
         ("logLevel", log.level.0.to_string().to_lowercase()),
         ("logToStderr", text(log.to_stderr)),
         ("logOptions", "{}".to_owned()),
     ];
-    // Flags without effect: `Object::flag` of an absent key is false.
-    let unused = ["native", "retryDeleteOnError"].map(|key| (key, "false".to_owned()));
+    // A flag without effect: `Object::flag` of an absent key is false.
+    let unused = [("retryDeleteOnError", "false".to_owned())];
     let mut expected: Vec<String> =
         defaults.iter().chain(&unused).map(|(key, default)| format!("{key} = {default}")).collect();
     let mut documented: Vec<String> = keys()

@@ -135,6 +135,12 @@ impl Socket {
         Ok(answers)
     }
 
+    /// The one answer to a question about one object. It needs no acknowledgement, since there is an answer or an error.
+    pub(super) async fn look_up(&self, question: Question<'_>, request: RouteNetlinkMessage) -> Result<Vec<u8>, Error> {
+        let (mut answers, _) = self.exchange(question, request, NLM_F_REQUEST)?;
+        answers.pop().ok_or_else(|| question.not_understood("it is empty"))
+    }
+
     /// A whole list, read again when it changed under way.
     pub(super) async fn list(
         &self,
@@ -171,7 +177,7 @@ impl Socket {
             self.requests.set(self.requests.get().saturating_add(1));
             SENT.fetch_add(1, Ordering::Relaxed);
             self.socket.send(&bytes, 0).map_err(|source| question.failed(source, None))?;
-            match self.answers(question, sequence)? {
+            match self.answers(question, sequence, flags == NLM_F_REQUEST)? {
                 End::Whole(answers, interrupted) => return Ok((answers, interrupted)),
                 End::TooLong(length)
                     if is_read && length <= LARGEST_AGAIN && length > self.buffer.borrow().capacity() =>
@@ -185,8 +191,9 @@ impl Socket {
         }
     }
 
-    /// Receives until the end of the answers to the request of this number.
-    fn answers(&self, question: Question<'_>, sequence: u32) -> Result<End, Error> {
+    /// Receives until the end of the answers to the request of this number, which is the first one where it is the only
+    /// one.
+    fn answers(&self, question: Question<'_>, sequence: u32, is_only: bool) -> Result<End, Error> {
         let mut answers = Vec::new();
         let mut interrupted = false;
         let mut buffer = self.buffer.borrow_mut();
@@ -211,7 +218,12 @@ impl Socket {
                 }
                 interrupted |= answer.header.flags & NLM_F_DUMP_INTR != 0;
                 match answer.payload {
-                    NetlinkPayload::InnerMessage(Answer(payload)) => answers.push(payload),
+                    NetlinkPayload::InnerMessage(Answer(payload)) => {
+                        answers.push(payload);
+                        if is_only {
+                            return Ok(End::Whole(answers, interrupted));
+                        }
+                    }
                     NetlinkPayload::Done(end) if end.code < 0 => {
                         return Err(question.failed(error_of_code(end.code), explanation(&end.extended_ack)));
                     }

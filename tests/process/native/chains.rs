@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{ALL, Cost, INTERFACES, executed, log, logging};
+use crate::faults::assert_killed;
 use crate::fixture::{Fixture, Pod, Refusal};
 
 /// A list of a native macvlan and the reference's tuning.
@@ -86,13 +87,25 @@ fn what_one_attached_the_other_checks_and_deletes() {
         deleted.expect_success("DEL");
         assert_eq!(Cost::of(&deleted).programs, by_del, "{}", log(&deleted));
         fixture.assert_clean();
+    }
+}
 
-        // The same of an ADD that was killed when all links were there.
-        let killed = fixture.call("ADD", add, &pod).env("ROOKNET_FAULT", "kill:add.attached@3").run(&fixture.node);
-        crate::faults::assert_killed(&killed, "add.attached@3");
-        assert_eq!(pod.netns.interfaces(), INTERFACES);
-        fixture.del(del, &pod);
-        fixture.assert_clean();
+#[test]
+fn what_a_killed_add_of_one_left_the_other_deletes() {
+    let fixture = Fixture::start();
+    fixture.define_native_networks();
+    let native = fixture.chained();
+    let programs = executed(native.clone());
+    let of_native = ["native.created@2", "host-local-address.linked@2", "native.addressed@3", "add.attached@3"];
+    let of_programs = ["delegate.spawned@2", "delegate.ended@3", "add.attached@3"];
+    for (add, del, points) in [(&native, &programs, &of_native[..]), (&programs, &native, &of_programs[..])] {
+        for point in points.iter().map(|point| format!("kill:{point}")) {
+            let pod = fixture.pod("osd", Some(ALL));
+            let killed = fixture.call("ADD", add, &pod).env("ROOKNET_FAULT", &point).run(&fixture.node);
+            assert_killed(&killed, &point);
+            fixture.run("DEL", del, &pod).expect_success(&point);
+            fixture.assert_clean();
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! One request deletes all of a container's links, by a number that a pod can give to any of its own: whatever the pod
 //! has done with it, ours go and nothing else does.
 
-use crate::faults::journal_file;
+use serde_json::json;
+
+use super::{ALL, Cost, INTERFACES, logging};
+use crate::faults::{assert_killed, journal_file};
 use crate::fixture::{Fixture, Pod};
 use crate::support::Namespace;
 
@@ -38,7 +41,7 @@ fn all_links_of_a_container_are_in_a_group_of_its_own_and_go_together() {
     assert_ne!(group(&first), group(&second));
     assert_eq!(ports(&fixture), 2);
     fixture.run("DEL", &fixture.chained(), &first).expect_success("DEL");
-    assert_eq!(second.netns.interfaces(), super::INTERFACES);
+    assert_eq!(second.netns.interfaces(), INTERFACES);
     assert_del_leaves(&fixture, &second, &[], "the second");
 }
 
@@ -115,7 +118,7 @@ fn a_del_of_one_interface_of_a_container_leaves_the_others_links_and_addresses()
     assert_ne!(first.netns.link("second-public").group, first.netns.link("public").group);
 
     of_second("DEL").run(&fixture.node).expect_success("DEL");
-    assert_eq!(first.netns.interfaces(), super::INTERFACES);
+    assert_eq!(first.netns.interfaces(), INTERFACES);
     assert_eq!(fixture.leases(), ["bridged bridged", "cluster cluster", "public public"]);
     fixture.check(&config, &first, &config["prevResult"]).expect_success("CHECK of the first");
     of_second("ADD").run(&fixture.node).expect_success("ADD");
@@ -154,14 +157,12 @@ fn links_of_the_same_names_and_group_under_a_reused_path_or_on_the_node_stay() {
         let after = (next.interfaces(), fixture.node.host().interfaces());
         assert_eq!(after.0, before.0, "{operation}");
         // The host's end of the dead pod's pair may still be on its way out.
-        for name in INTERFACES_OF_THE_NODE {
+        for name in INTERFACES {
             assert!(after.1.contains(&name.to_owned()), "{operation}: {name} among {after:?}");
         }
         assert_eq!((fixture.leases(), fixture.node.journals()), (Vec::new(), Vec::new()), "{operation}");
     }
 }
-
-const INTERFACES_OF_THE_NODE: [&str; 3] = super::INTERFACES;
 
 #[test]
 fn a_del_with_the_nodes_own_namespace_deletes_in_the_pods() {
@@ -187,11 +188,11 @@ fn links_of_a_killed_add_go_and_the_pods_own_stay() {
         ("ip link add own0 link public type macvlan", &["own0"]),
         ("ip link set lo group $GROUP", &[]),
     ] {
-        let pod = fixture.pod("osd", Some(super::ALL));
+        let pod = fixture.pod("osd", Some(ALL));
         // The third network's link is made, and no result is in the journal.
         let killed = fixture.call("ADD", &config, &pod).env("ROOKNET_FAULT", "kill:native.addressed@3");
-        crate::faults::assert_killed(&killed.run(&fixture.node), script);
-        assert_eq!(pod.netns.interfaces(), super::INTERFACES);
+        assert_killed(&killed.run(&fixture.node), script);
+        assert_eq!(pod.netns.interfaces(), INTERFACES);
         sh(&pod.netns, &format!("GROUP={}; {script}", group(&pod)));
         assert_del_leaves(&fixture, &pod, own, script);
         pod.netns.delete();
@@ -202,9 +203,9 @@ fn links_of_a_killed_add_go_and_the_pods_own_stay() {
 fn a_corrupt_journal_ends_both_kinds_of_links_and_frees_their_addresses() {
     let fixture = Fixture::start();
     fixture.define_native_networks();
-    fixture.define_stub("other", &serde_json::json!({"link": "veth", "store": "/run/stub.other"}));
+    fixture.define_stub("other", &json!({"link": "veth", "store": "/run/stub.other"}));
     let config = fixture.chained();
-    let pod = fixture.pod("osd", Some(&format!("{}, other@other", super::ALL)));
+    let pod = fixture.pod("osd", Some(&format!("{}, other@other", ALL)));
     fixture.run("ADD", &config, &pod).expect_success("ADD");
     assert_ne!(pod.netns.link("other").group, pod.netns.link("public").group, "programs' links are left to them");
     fixture.node.write(&journal_file(&pod), "{");
@@ -216,15 +217,15 @@ fn a_corrupt_journal_ends_both_kinds_of_links_and_frees_their_addresses() {
 #[test]
 fn an_address_without_a_journal_is_freed_by_no_gc_and_a_gc_needs_no_program() {
     let fixture = Fixture::without_programs();
-    let config = super::logging(fixture.chained(), "debug");
+    let config = logging(fixture.chained(), "debug");
     let pod = fixture.attached("osd");
     fixture.node.write("/var/lib/cni/networks/public/10.1.0.77", "stranger\r\neth0");
-    for list in [Some(&[&pod][..]), None, Some(&[])] {
+    for (what, list) in [("listed", Some(&[&pod][..])), ("no list", None), ("an empty list", Some(&[]))] {
         let gc = fixture.collect(&config, list);
-        gc.expect_success("GC");
-        assert_eq!(super::Cost::of(&gc).programs, 0);
+        gc.expect_success(what);
+        assert_eq!(Cost::of(&gc).programs, 0);
         let strangers = fixture.node.host_local_addresses().into_iter().filter(|lease| lease.container == "stranger");
-        assert_eq!(strangers.count(), 1, "{list:?}", list = list.map(<[_]>::len));
+        assert_eq!(strangers.count(), 1, "{what}");
     }
     assert_eq!(fixture.leases(), ["public eth0"], "the pod's own are free");
     assert_eq!(pod.netns.interfaces(), Vec::<String>::new());
