@@ -17,7 +17,7 @@ use super::settings::Settings;
 use super::undo::Undo;
 use crate::cni::network::Network;
 use crate::cni::result::CniResult;
-use crate::delegate;
+use crate::delegate::{self, Runners};
 use crate::state;
 use crate::state::deadline::Deadline;
 use crate::state::journal::{Key, Read};
@@ -148,15 +148,16 @@ async fn default_network(call: &Call, lock: &ContainerLock, deadline: &Deadline)
         args: &args,
         runtime_config: &runtime_config,
     };
-    let runners = call.choose_again(&first.network, subject.args, subject.runtime_config);
+    let chosen = call.choose(&first.network, subject.args, subject.runtime_config);
     // Every ADD refuses it and journals nothing, and there is nobody else who could have attached it: a DEL that fails
     // for ever would keep the pod from going.
-    if let Err(refusal) = call.choose(&first.network, subject.args, subject.runtime_config)
-        && let Err(missing) = delegate::find_executables(&first.network, &runners, &call.path)
+    if let Err(refusal) = &chosen
+        && let Err(missing) = delegate::find_executables(&first.network, Runners::EXECUTED, &call.path)
     {
         log::warn!("nothing to detach: there is no journal, and {}: {refusal}; {missing}", about());
         return Ok(());
     }
+    let runners = chosen.unwrap_or_default();
     let ground = Some(call.ground(&call.key(), netns.as_ref())?);
     let context = delegate::Context { runners: &runners, ground, ..call.context(subject, lock, deadline) };
     delegate::del(&first.network, &context, result.as_ref()).await.with_context(about)

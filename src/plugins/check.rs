@@ -31,8 +31,8 @@ pub(super) fn interface_of(site: &Site<'_>, previous: &CniResult) -> Result<Inte
 pub(super) async fn link(site: &Site<'_>, previous: &CniResult) -> Result<LinkDetails, Error> {
     let expected = interface_of(site, previous)?;
     let missing = || failed(format!("interface {} is missing in the pod", site.ifname));
-    let link = site.pod.link_by_name(site.ifname).await?.ok_or_else(missing)?;
-    let details = site.pod.link_details(link.index).await?.ok_or_else(missing)?;
+    let details = site.pod.link_details_by_any_name(site.ifname).await?;
+    let details = details.filter(|details| details.link.name == site.ifname).ok_or_else(missing)?;
     if !expected.mac.is_empty() && !expected.mac.eq_ignore_ascii_case(&details.link.mac) {
         return Err(failed(format!(
             "interface {} has the MAC {}, and the ADD's result {}",

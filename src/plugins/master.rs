@@ -67,7 +67,7 @@ impl Master {
     /// # Errors
     /// When the kernel cannot be asked.
     pub(super) async fn status(&self, node: &Netlink) -> Result<Option<String>, Error> {
-        if self.in_container || self.look_up(node).await?.is_some() {
+        if self.in_container || self.found.is_some() || self.look_up(node).await?.is_some() {
             return Ok(None);
         }
         Ok(Some(self.is_missing()))

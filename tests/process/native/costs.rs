@@ -36,8 +36,8 @@ fn an_osd_behind_a_primary_costs_no_program() {
     let checked = cost(&fixture, "CHECK", &config, &pod);
     let deleted = cost(&fixture, "DEL", &config, &pod);
     Primary::detach(&pod);
-    assert_eq!(added, Cost { netlink_requests: 14, fsyncs: FSYNCS_OF_ADD, programs: 0 });
-    assert_eq!(checked, Cost { netlink_requests: 16, fsyncs: 0, programs: 0 });
+    assert_eq!(added, Cost { netlink_requests: 11, fsyncs: FSYNCS_OF_ADD, programs: 0 });
+    assert_eq!(checked, Cost { netlink_requests: 14, fsyncs: 0, programs: 0 });
     assert_eq!(deleted, Cost { netlink_requests: 3, fsyncs: FSYNCS_OF_DEL, programs: 0 });
 }
 
@@ -51,7 +51,7 @@ fn an_osd_with_its_default_network_costs_no_program() {
     let pod = fixture.pod("osd", Some("public@public, cluster@cluster"));
     let added = cost(&fixture, "ADD", &config, &pod);
     let deleted = cost(&fixture, "DEL", &config, &pod);
-    assert_eq!(added, Cost { netlink_requests: 23, fsyncs: FSYNCS_OF_ADD, programs: 0 });
+    assert_eq!(added, Cost { netlink_requests: 19, fsyncs: FSYNCS_OF_ADD, programs: 0 });
     // One for all three links.
     assert_eq!(deleted, Cost { netlink_requests: 3, fsyncs: FSYNCS_OF_DEL, programs: 0 });
 }
@@ -67,5 +67,5 @@ fn calls_that_concern_no_pod_cost_little() {
     let status = fixture.node_call("STATUS", &config);
     status.expect_success("STATUS");
     // Masters, of each network that has one.
-    assert_eq!(Cost::of(&status), Cost { netlink_requests: 4, fsyncs: 0, programs: 0 });
+    assert_eq!(Cost::of(&status), Cost { netlink_requests: 2, fsyncs: 0, programs: 0 });
 }
