@@ -68,7 +68,7 @@ ring_kube() {
 }
 
 # What the tests start again and again.
-programs=(bridge dirname flock grep ip ls mkdir mount nft nsenter ping readlink sh sha512sum unshare)
+programs=(bridge cat chmod dirname flock grep ip ln ls mkdir mount nft nsenter ping readlink rm sh sha512sum sleep tr unshare)
 
 ring_vm() {
     local built name program command=

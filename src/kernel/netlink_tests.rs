@@ -350,3 +350,14 @@ fn a_multipath_route_is_refused_not_mangled() {
         assert!(error.to_string().contains("next-hop object"), "{error}");
     });
 }
+
+#[test]
+fn every_name_by_which_a_link_is_found_is_listed() {
+    in_new_netns(|| async {
+        ip("link add here type veth peer name there");
+        ip("link property add dev here altname public altname an-alternative-name-longer-than-fifteen");
+        let names = Netlink::own().unwrap().names().await.unwrap();
+        let expected = ["an-alternative-name-longer-than-fifteen", "here", "lo", "public", "there"];
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), expected);
+    });
+}

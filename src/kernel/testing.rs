@@ -72,7 +72,7 @@ pub(crate) fn new_netns() -> Netns {
 }
 
 /// A path by which another program finds the namespace, for as long as `netns` lasts.
-pub(super) fn path_of(netns: &Netns) -> String {
+pub(crate) fn path_of(netns: &Netns) -> String {
     format!("/proc/{}/fd/{}", std::process::id(), netns.as_fd().as_raw_fd())
 }
 

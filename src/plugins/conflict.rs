@@ -113,3 +113,7 @@ async fn wait_for_carrier(netlink: &Netlink, link: &Link) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "conflict_tests.rs"]
+mod tests;

@@ -2,7 +2,8 @@
 //!
 //! Behind another plugin of its chain it may do without `master` and `ipam`: it takes them from that plugin's result.
 //!
-//! What differs, on purpose: as in [`super::macvlan`].
+//! What differs, on purpose: as in [`super::macvlan`]; and an MTU beyond the master's is refused, which the kernel does for
+//! a macvlan only.
 
 use serde_json::value::RawValue;
 

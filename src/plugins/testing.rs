@@ -15,7 +15,7 @@ use crate::kernel::netns::Netns;
 use crate::kernel::testing::{link_shown, new_netns};
 use crate::state::deadline::Deadline;
 
-pub(super) use crate::kernel::testing::{in_new_netns, ip, ip_inside, objects, requests};
+pub(super) use crate::kernel::testing::{in_new_netns, ip, ip_inside, objects, path_of, requests};
 
 /// The pods' interface.
 pub(super) const IFNAME: &str = "net1";
@@ -28,6 +28,8 @@ pub(super) struct Node {
     pub(super) netns: Netns,
     pub(super) netlink: Netlink,
     pub(super) deadline: Deadline,
+    /// Key `conflictProbe`.
+    pub(super) conflict_probe: bool,
 }
 
 /// A pod.
@@ -70,6 +72,7 @@ impl Node {
             netns: Netns::own().unwrap(),
             netlink: Netlink::own().unwrap(),
             deadline: Deadline::without_signals(Duration::from_secs(60)),
+            conflict_probe: false,
         }
     }
 
@@ -82,7 +85,7 @@ impl Node {
             netns: &pod.netns,
             pod: &pod.netlink,
             group: GROUP,
-            conflict_probe: false,
+            conflict_probe: self.conflict_probe,
             deadline: &self.deadline,
         }
     }

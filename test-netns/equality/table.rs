@@ -50,8 +50,10 @@ pub(crate) const TABLE: &[Row] = &[
         everywhere: true,
         covers: |life| is_native(life) && life.case.kind() == "bridge" && life.case.refused.is_none(),
         paths: &[
-            "add / host / link / <veth to the pod> / txqlen",
-            "second add / host / link / <veth to the pod> / txqlen",
+            "add / host / link / <veth to *> / txqlen",
+            "second add / host / link / <veth to *> / txqlen",
+            // Of a VLAN's gateway, which stays.
+            "del / host / link / <veth to cni0.*> / txqlen",
         ],
     },
     Row {
@@ -171,9 +173,10 @@ pub(crate) const TABLE: &[Row] = &[
     },
     Row {
         id: "check-of-what-is-there",
-        case: "CHECK of a route in a table of its own, of an address whose network is itself, or of a bridge without \
-               IPAM",
-        reference: "fails: it looks in the main table only, for a route that nothing needs, for an IPAM plugin of no name",
+        case: "CHECK of a route in a table of its own, of an address whose network is itself, of a bridge without \
+               IPAM, or of an ipvlan without `master`",
+        reference: "fails: it looks in the main table only, for a route that nothing needs, for an IPAM plugin of no \
+                    name, for a master of no name",
         ours: "succeeds",
         reason: "The interface is as the ADD left it",
         everywhere: false,
@@ -219,6 +222,26 @@ pub(crate) const TABLE: &[Row] = &[
         everywhere: false,
         covers: |life| natively(life, "del-makes-no-store"),
         paths: &["del / files / /var/lib/cni/networks/net", "del / files / /var/lib/cni/networks/net/lock"],
+    },
+    Row {
+        id: "del-without-master",
+        case: "DEL of an ipvlan without `master`, where the default route is gone (up to version 0.3.1)",
+        reference: "is refused, and the interface and its addresses stay",
+        ours: "deletes the interface, and releases its addresses",
+        reason: "A runtime calls DEL until it succeeds, and needs no master for it",
+        everywhere: false,
+        covers: |life| natively(life, "del-without-master"),
+        paths: &["del / succeeded", "del / pod / *", "del / files / /var/lib/cni/networks/net/*"],
+    },
+    Row {
+        id: "mtu-beyond-master",
+        case: "An ipvlan with an `mtu` beyond its master's",
+        reference: "makes it: the kernel refuses only a macvlan",
+        ours: "refuses it before anything is made",
+        reason: "Large packets would be lost behind the master, and nobody would learn of it",
+        everywhere: false,
+        covers: |life| natively(life, "mtu-beyond-master"),
+        paths: &["add / *", "check / succeeded", "del / files / /var/lib/cni/networks*"],
     },
     Row {
         id: "link-of-another",

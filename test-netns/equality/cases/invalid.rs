@@ -144,10 +144,18 @@ pub(super) fn cases() -> Vec<Case> {
             .refused("eth0")
             .shows(&["link-of-another", "refused-early"]),
     );
+    // Refused before the kernel is asked for an ipvlan, so that it need not have one.
+    let ipvlan = |key: &'static str, value: &str| {
+        let mut plugin =
+            json!({"type": "ipvlan", "master": MASTER, "ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}});
+        plugin[key] = json!(value);
+        Case::new(format!("ipvlan with the {key} {value}"), plugin).refused(key).shows(&["refused-early"])
+    };
     cases.push(
         Case::new("no default route for a master", json!({"type": "macvlan"}))
             .host("ip route del default")
             .refused("master"),
     );
+    cases.extend([ipvlan("mode", "l4"), ipvlan("master", "nowhere0")]);
     cases
 }
