@@ -2,14 +2,13 @@
 //!
 //! Behind another plugin of its chain it may do without `master` and `ipam`: it takes them from that plugin's result.
 //!
-//! What differs, on purpose: as in [`super::macvlan`]; and an MTU beyond the master's is refused, which the kernel does for
-//! a macvlan only.
+//! What differs, on purpose: as in [`super::macvlan`]. An MTU beyond the master's is taken, as the kernel does.
 
 use serde_json::value::RawValue;
 
 use super::check::{self, failed};
 use super::ipam::Answer;
-use super::macvlan::{ANNOUNCE, check_mtu};
+use super::macvlan::ANNOUNCE;
 use super::master::Master;
 use super::{Choice, Created, Site, conflict, creation, interface, keys};
 use crate::cni::result::CniResult;
@@ -53,10 +52,8 @@ impl Config {
 
     /// Finds the master, where it is not the business of the plugin before.
     pub(super) async fn prepare(&mut self, node: &Netlink) -> Result<(), Error> {
-        if self.master.name.is_some()
-            && let Some(parent) = self.master.prepare(node).await?
-        {
-            check_mtu(self.mtu, parent)?;
+        if self.master.name.is_some() {
+            self.master.prepare(node).await?;
         }
         Ok(())
     }
@@ -78,7 +75,6 @@ impl Config {
         self.addresses(None, previous)?;
         let master = self.master_behind(previous)?;
         let parent = master.find(site).await?;
-        check_mtu(self.mtu, &parent)?;
         let kind = Kind::Ipvlan { parent: parent.index, mode: self.mode, flag: IpvlanFlag::Bridge };
         let new = NewLink { mtu: self.mtu, group: site.group, ..NewLink::new(site.ifname, kind) };
         let link = creation::create(site, master.netlink(site), &new).await?;

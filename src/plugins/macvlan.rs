@@ -131,7 +131,7 @@ fn mode(text: &str) -> Result<MacvlanMode, Error> {
 
 /// # Errors
 /// Code 7, when the MTU is above the parent's.
-pub(super) fn check_mtu(mtu: Option<u32>, parent: &Link) -> Result<(), Error> {
+fn check_mtu(mtu: Option<u32>, parent: &Link) -> Result<(), Error> {
     match mtu {
         Some(mtu) if mtu > parent.mtu => Err(Error::config(format!(
             "key \"mtu\" is {mtu}, and the master {} has {}: it must not be more, or raise the master's",

@@ -234,16 +234,6 @@ pub(crate) const TABLE: &[Row] = &[
         paths: &["del / succeeded", "del / pod / *", "del / files / /var/lib/cni/networks/net/*"],
     },
     Row {
-        id: "mtu-beyond-master",
-        case: "An ipvlan with an `mtu` beyond its master's",
-        reference: "makes it: the kernel refuses only a macvlan",
-        ours: "refuses it before anything is made",
-        reason: "Large packets would be lost behind the master, and nobody would learn of it",
-        everywhere: false,
-        covers: |life| natively(life, "mtu-beyond-master"),
-        paths: &["add / *", "check / succeeded", "del / files / /var/lib/cni/networks*"],
-    },
-    Row {
         id: "link-of-another",
         case: "The pod replaced its interface by one of another kind",
         reference: "deletes what has the name",
