@@ -39,7 +39,8 @@ pub fn network(text: &str) -> Result<(), Error> {
 }
 
 /// Checks an interface name: 1 to 15 printable ASCII characters without `/`, `:`, `%` and white space, and not `.` or
-/// `..` (specification, section 2, CNI_IFNAME; the kernel expands `%d`, so `%` is ours).
+/// `..` (specification, section 2, CNI_IFNAME; the kernel expands `%d`, so `%` is ours), nor `all` and `default`, below
+/// which the kernel keeps the variables of all interfaces (it refuses them as an invalid argument, without a word).
 ///
 /// # Errors
 /// Code 7, with the value; a caller that read it from the environment re-codes it.
@@ -48,6 +49,8 @@ pub fn interface(text: &str) -> Result<(), Error> {
         format!("it must have 1 to {MAX_INTERFACE_NAME_BYTES} characters")
     } else if text == "." || text == ".." {
         "\".\" and \"..\" are reserved".to_owned()
+    } else if text == "all" || text == "default" {
+        "\"all\" and \"default\" are the kernel's own words for every interface".to_owned()
     } else if text.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'/' | b':' | b'%')) {
         "it must be of printable ASCII characters without \"/\", \":\", \"%\" and white space".to_owned()
     } else {
@@ -121,10 +124,12 @@ mod tests {
 
     #[test]
     fn interface_names_follow_the_kernel_and_have_no_percent_sign() {
-        for good in ["eth0", "net1", "a", "fifteen-letters", "br0.100", "x@y"] {
+        for good in ["eth0", "net1", "a", "fifteen-letters", "br0.100", "x@y", "all0"] {
             assert_eq!(interface(good), Ok(()));
         }
-        for bad in ["", ".", "..", "sixteen--letters", "net%d", "a/b", "a:b", "a b", "a\tb", "é", "a\u{7f}"] {
+        for bad in
+            ["", ".", "..", "sixteen--letters", "net%d", "a/b", "a:b", "a b", "a\tb", "é", "a\u{7f}", "all", "default"]
+        {
             let error = interface(bad).unwrap_err();
             assert_eq!(error.code, Code::INVALID_CONFIG);
             assert!(!error.message.contains('\t'));

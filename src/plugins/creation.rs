@@ -1,6 +1,7 @@
 //! A link in the pod, under its name.
 
 use super::Site;
+use crate::cni::text::printable;
 use crate::cni::{Code, Error};
 use crate::kernel;
 use crate::kernel::netlink::{Link, Netlink, NewLink};
@@ -9,11 +10,21 @@ use crate::kernel::netlink::{Link, Netlink, NewLink};
 /// name is looked for there by nobody else; a link of it that a kill left is in the caller's interface group.
 const TEMPORARY: &str = "rooknet-new";
 
-/// Makes a link in the pod's namespace; `parent` is a socket in the namespace of its parent.
+/// Makes a link in the pod's namespace on `master`; `parent` is a socket in the master's namespace.
 ///
 /// # Errors
-/// Code 101 when the pod has a link of that name; the kernel's.
-pub(super) async fn create(site: &Site<'_>, parent: &Netlink, new: &NewLink<'_>) -> Result<Link, Error> {
+/// Code 101 when the pod has a link of that name; the kernel's. All name the master: the kernel's know its ifindex only.
+pub(super) async fn create_on(
+    master: &Link,
+    site: &Site<'_>,
+    parent: &Netlink,
+    new: &NewLink<'_>,
+) -> Result<Link, Error> {
+    let about = || format!("on the master {}", printable(&master.name));
+    create(site, parent, new).await.map_err(|error| error.within(&about()))
+}
+
+async fn create(site: &Site<'_>, parent: &Netlink, new: &NewLink<'_>) -> Result<Link, Error> {
     let in_pod = std::ptr::eq(parent, site.pod);
     let made = if in_pod {
         site.pod.create_link(new).await

@@ -64,10 +64,17 @@ pub(super) fn improve(site: &Site<'_>, variables: &[(Family, &'static str, &str)
 /// Gives the link its addresses and routes, and sets it up. IPv6 addresses are tentative then ([`settle`]).
 ///
 /// # Errors
-/// Code 7 without an address; the kernel's.
+/// Code 7 without an address, or for 0.0.0.0; the kernel's.
 pub(super) async fn configure(site: &Site<'_>, link: &Link, answer: &Answer) -> Result<(), Error> {
     if answer.addresses.is_empty() {
         return Err(Error::config("the IPAM plugin gave no address, and a network with \"ipam\" needs one"));
+    }
+    // The kernel takes it, and gives the link no address.
+    if let Some(nobody) = answer.addresses.iter().find(|ip| ip.address.ip().is_unspecified()) {
+        return Err(Error::config(format!(
+            "the IPAM plugin gave the address {}, which is nobody's: a network with \"ipam\" needs one of an interface",
+            nobody.address
+        )));
     }
     let has_ipv6 = answer.addresses.iter().any(|ip| ip.address.is_ipv6());
     if has_ipv6 {
@@ -106,8 +113,9 @@ fn enable_ipv6(site: &Site<'_>) -> Result<(), Error> {
 /// Code 11 when another host has an address, or when one stays tentative; 103 when `deadline` ends the wait; the
 /// kernel's.
 pub async fn settle(pod: &Netlink, link: &Link, deadline: &Deadline) -> Result<(), Error> {
+    // Without regard to the deadline: which of the two ended the wait is told by the error.
     let now = Instant::now();
-    let until = now.checked_add(SETTLE.min(deadline.remaining())).unwrap_or(now);
+    let until = now.checked_add(SETTLE).unwrap_or(now);
     let settled = deadline.within(pod.settle_addresses(link.index, until)).await;
     let tentative = match settled {
         Ok(settled) => settled?,

@@ -77,7 +77,7 @@ impl Config {
         let parent = master.find(site).await?;
         let kind = Kind::Ipvlan { parent: parent.index, mode: self.mode, flag: IpvlanFlag::Bridge };
         let new = NewLink { mtu: self.mtu, group: site.group, ..NewLink::new(site.ifname, kind) };
-        let link = creation::create(site, master.netlink(site), &new).await?;
+        let link = creation::create_on(&parent, site, master.netlink(site), &new).await?;
         Ok(Created { link, master: Some(parent), host: None, bridge: None })
     }
 

@@ -69,7 +69,7 @@ impl Config {
         check_mtu(self.mtu, &parent)?;
         let kind = Kind::Macvlan { parent: parent.index, mode: self.mode, bc_queue_len: self.bc_queue_len };
         let new = NewLink { mtu: self.mtu, mac: self.mac, group: site.group, ..NewLink::new(site.ifname, kind) };
-        let link = creation::create(site, self.master.netlink(site), &new).await?;
+        let link = creation::create_on(&parent, site, self.master.netlink(site), &new).await?;
         Ok(Created { link, master: Some(parent), host: None, bridge: None })
     }
 

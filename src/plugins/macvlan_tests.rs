@@ -133,6 +133,35 @@ fn an_mtu_above_the_masters_is_refused_by_its_key() {
 }
 
 #[test]
+fn what_the_kernel_refuses_names_the_master() {
+    in_new_netns(|| async {
+        master();
+        let (node, pod) = (Node::new(), Pod::new());
+        // Looked up when the ADD was planned, and gone since.
+        let mut native = native(&macvlan(json!({})), "").unwrap();
+        native.main.prepare(&node.netlink).await.unwrap();
+        ip("link del br0");
+        let error = node.create(&pod, &native, None).await.unwrap_err();
+        assert!(error.message.starts_with("on the master br0: cannot create the macvlan \"net1\""), "{error:?}");
+        assert_eq!(pod.netlink.links().await.unwrap().len(), 1, "the loopback");
+    });
+}
+
+#[test]
+fn an_address_that_is_nobodys_is_refused_and_not_reported() {
+    in_new_netns(|| async {
+        master();
+        let node = Node::new();
+        for address in ["0.0.0.0/0", "0.0.0.0/24", "::/64"] {
+            let config = macvlan(json!({"ipam": fixed(&[(address, None)], json!([]))}));
+            let error = node.add(&Pod::new(), &config).await.unwrap_err();
+            assert_eq!(error.code, Code::INVALID_CONFIG, "{error:?}");
+            assert!(error.message.contains(address), "{error:?}");
+        }
+    });
+}
+
+#[test]
 fn a_name_that_the_node_has_too_is_free_in_the_pod() {
     in_new_netns(|| async {
         master();

@@ -15,7 +15,7 @@ use crate::kernel::netns::Netns;
 use crate::kernel::testing::{link_shown, new_netns};
 use crate::state::deadline::Deadline;
 
-pub(super) use crate::kernel::testing::{in_new_netns, ip, ip_inside, objects, path_of, requests};
+pub(super) use crate::kernel::testing::{in_new_netns, ip, ip_inside, objects, requests};
 
 /// The pods' interface.
 pub(super) const IFNAME: &str = "net1";

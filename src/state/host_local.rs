@@ -96,7 +96,8 @@ async fn lock(path: &Path, deadline: &Deadline) -> Result<File, StateError> {
     // The flag instead of `create`, which demands write access: host-local opens O_CREAT|O_RDONLY, with this mode.
     let file = OpenOptions::new()
         .read(true)
-        .custom_flags(libc::O_CREAT)
+        // O_NONBLOCK: to open a FIFO of that name would wait for ever, past deadline and signals.
+        .custom_flags(libc::O_CREAT | libc::O_NONBLOCK)
         .mode(0o750)
         .open(path)
         .map_err(StateError::io("open the lock", path))?;
@@ -242,6 +243,15 @@ mod tests {
         });
         assert!(release_now(&reservation, 5000).unwrap());
         later.join().unwrap();
+    }
+
+    #[test]
+    fn a_fifo_in_the_locks_place_holds_nobody_up() {
+        let store = Store::new("fifo");
+        store.write("public", "192.0.2.5", "abc\r\neth0");
+        let reservation = store.find().remove(0);
+        nix::unistd::mkfifo(&store.0.join("public/lock"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(release_now(&reservation, 1000).unwrap());
     }
 
     #[test]

@@ -168,6 +168,10 @@ pub async fn release(
     known: &[IpAddr],
     deadline: &Deadline,
 ) -> Result<Vec<IpAddr>, Error> {
+    // An ADD that could not have the lock, or not write, has nothing to give back: its rollback must not wait once more.
+    if known.is_empty() && config.store.has_nothing_of(owner)? {
+        return Ok(Vec::new());
+    }
     let Some(store) = config.store.lock_existing(deadline).await? else { return Ok(Vec::new()) };
     Ok(store.release(owner, known)?)
 }

@@ -106,6 +106,18 @@ impl Store {
         Ok(holds(&self.file(ip), owner)? != Holds::No)
     }
 
+    /// Whether there is no trace of `owner`: no address, and no temporary file that may be its own. Reads every file,
+    /// without the lock: `owner` must be writing nothing now, and what others write is not its own.
+    ///
+    /// # Errors
+    /// When the directory or a file cannot be read.
+    pub fn has_nothing_of(&self, owner: Owner<'_>) -> Result<bool, Error> {
+        if !self.directory.is_dir() {
+            return Ok(true);
+        }
+        Ok(!self.directory.join(TEMPORARY).exists() && scan(&self.directory, owner)?.is_empty())
+    }
+
     /// The addresses that are taken, in no order: names only, no file is opened.
     ///
     /// # Errors
@@ -220,7 +232,7 @@ impl LockedStore {
     /// # Errors
     /// When the directory or a file cannot be read.
     pub fn held_by(&self, owner: Owner<'_>) -> Result<Vec<IpAddr>, Error> {
-        Ok(self.scan(owner)?.into_iter().map(|(ip, _)| ip).collect())
+        Ok(scan(&self.directory, owner)?.into_iter().map(|(ip, _)| ip).collect())
     }
 
     /// Releases addresses of `owner`, and gives those that it had: of `known` where there are any, which opens just
@@ -245,7 +257,7 @@ impl LockedStore {
         if known.is_empty() {
             // What is released after a kill may have been killed while it wrote: the lock says that nobody writes now.
             let _ = files::remove(&self.directory.join(TEMPORARY));
-            let found = self.scan(owner)?;
+            let found = scan(&self.directory, owner)?;
             let which = if found.iter().any(|(_, holds)| *holds == Holds::Exactly) {
                 Holds::Exactly
             } else {
@@ -263,18 +275,6 @@ impl LockedStore {
             fault::step("host-local-release", "removed");
         }
         first_error.map_or(Ok(released), Err)
-    }
-
-    fn scan(&self, owner: Owner<'_>) -> Result<Vec<(IpAddr, Holds)>, Error> {
-        let mut found = Vec::new();
-        for ip in addresses(&self.directory)? {
-            match holds(&self.file(ip), owner)? {
-                Holds::No => {}
-                holds => found.push((ip, holds)),
-            }
-        }
-        found.sort_by_key(|(ip, _)| *ip);
-        Ok(found)
     }
 
     /// Writes the temporary file, which is meant for `target`, and gives its path.
@@ -314,6 +314,19 @@ impl LockedStore {
 /// The addresses that have a file.
 fn addresses(directory: &Path) -> Result<Vec<IpAddr>, Error> {
     Ok(files::names(directory)?.into_iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+/// The addresses of `owner` with how it holds each, in order.
+fn scan(directory: &Path, owner: Owner<'_>) -> Result<Vec<(IpAddr, Holds)>, Error> {
+    let mut found = Vec::new();
+    for ip in addresses(directory)? {
+        match holds(&directory.join(ip.to_string()), owner)? {
+            Holds::No => {}
+            holds => found.push((ip, holds)),
+        }
+    }
+    found.sort_by_key(|(ip, _)| *ip);
+    Ok(found)
 }
 
 fn holds(path: &Path, asked: Owner<'_>) -> Result<Holds, Error> {

@@ -1,8 +1,10 @@
 //! Networks that rooknet runs itself, with real interfaces: what a pod or a kill makes of them, and what they need.
 
 mod chains;
+mod conflicts;
 mod costs;
 mod executed_ipam;
+mod interrupted;
 mod links;
 mod refusals;
 mod status;
