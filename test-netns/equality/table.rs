@@ -194,6 +194,16 @@ pub(crate) const TABLE: &[Row] = &[
         paths: &["add / *", "check / succeeded"],
     },
     Row {
+        id: "nobodys-address",
+        case: "IPAM gives 0.0.0.0",
+        reference: "reports it; the kernel has given the interface none",
+        ours: "fails, and says so",
+        reason: "What an ADD reports can be used",
+        everywhere: false,
+        covers: |life| natively(life, "nobodys-address"),
+        paths: &["add / *", "check / succeeded"],
+    },
+    Row {
         id: "route-metrics",
         case: "A route with `mtu` or `advmss`",
         reference: "passes over them",

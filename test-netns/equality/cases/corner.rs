@@ -60,6 +60,14 @@ pub(super) fn cases() -> Vec<Case> {
             .host("ip link set stor0 down")
             .only_rooknet_refuses()
             .shows(&["no-carrier"]),
+        Case::new(
+            "the address 0.0.0.0",
+            json!({"type": "macvlan", "master": MASTER,
+                "ipam": {"type": "static", "addresses": [{"address": "0.0.0.0/0"}]}}),
+        )
+        .check_fails()
+        .only_rooknet_refuses()
+        .shows(&["nobodys-address"]),
         Case::new("a queue length of its own", json!({"type": "macvlan", "master": MASTER, "bcqueuelen": 2000})),
         Case::new("the host has the pod's name", host_local(&both)).host("ip link add eth0 type veth peer name other0"),
         Case::new("a MAC in capitals", json!({"type": "macvlan", "master": MASTER, "mac": "02:00:00:00:AB:CD"})),
