@@ -42,6 +42,18 @@ pub(super) async fn link(site: &Site<'_>, previous: &CniResult) -> Result<LinkDe
     Ok(details)
 }
 
+/// Whether the link is of this kind, and in the configuration's mode: `has_same_mode` is `None` for another kind.
+///
+/// # Errors
+/// Code 102, saying which of the two differs.
+pub(super) fn kind(site: &Site<'_>, link: &LinkDetails, kind: &str, has_same_mode: Option<bool>) -> Result<(), Error> {
+    match has_same_mode {
+        Some(true) => Ok(()),
+        Some(false) => Err(failed(format!("the {kind} {} has another mode than the configuration", site.ifname))),
+        None => Err(failed(format!("interface {} is no {kind} but of kind {:?}", site.ifname, link.link.kind))),
+    }
+}
+
 /// Whether every address of the result is on the link, with a route to its network, and every route of the result is
 /// there; in any table for a route of this link, in any way for a default route, which may have moved since.
 ///

@@ -118,15 +118,11 @@ impl Config {
         if self.master.name.is_some() {
             self.master.find(site).await.map_err(|error| failed(error.message))?;
         }
-        match link.kind {
-            KindDetails::Ipvlan(Some(mode)) if mode == self.mode => {}
-            KindDetails::Ipvlan(_) => {
-                return Err(failed(format!("the ipvlan {} has another mode than the configuration", site.ifname)));
-            }
-            _ => {
-                return Err(failed(format!("interface {} is no ipvlan but of kind {:?}", site.ifname, link.link.kind)));
-            }
-        }
+        let has_same_mode = match link.kind {
+            KindDetails::Ipvlan(mode) => Some(mode == Some(self.mode)),
+            _ => None,
+        };
+        check::kind(site, &link, "ipvlan", has_same_mode)?;
         check::addresses_and_routes(site, &link, previous).await
     }
 }

@@ -98,18 +98,11 @@ impl Config {
     pub(super) async fn check(&self, site: &Site<'_>, previous: &CniResult) -> Result<(), Error> {
         let link = check::link(site, previous).await?;
         self.master.find(site).await.map_err(|error| failed(error.message))?;
-        match link.kind {
-            KindDetails::Macvlan(Some(mode)) if mode == self.mode => {}
-            KindDetails::Macvlan(_) => {
-                return Err(failed(format!("the macvlan {} has another mode than the configuration", site.ifname)));
-            }
-            _ => {
-                return Err(failed(format!(
-                    "interface {} is no macvlan but of kind {:?}",
-                    site.ifname, link.link.kind
-                )));
-            }
-        }
+        let has_same_mode = match link.kind {
+            KindDetails::Macvlan(mode) => Some(mode == Some(self.mode)),
+            _ => None,
+        };
+        check::kind(site, &link, "macvlan", has_same_mode)?;
         check::addresses_and_routes(site, &link, previous).await
     }
 }
