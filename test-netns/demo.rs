@@ -13,7 +13,9 @@ use crate::support::{tools, wait_until};
 
 /// The demo in a process group of its own, as a terminal starts it. `mark` is in the environment of all its processes.
 fn start(mark: &str) -> Child {
-    Command::new("bash")
+    // A shell cannot trap what is ignored when it starts, as SIGINT is in whatever a script runs in the background.
+    Command::new("env")
+        .args(["--default-signal=INT,TERM", "bash"])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/test-netns/demo.sh"))
         .env("ROOKNET", env!("CARGO_BIN_EXE_rooknet"))
         .env("ROOKNET_CNI_TOOLS", tools())
