@@ -49,18 +49,18 @@ pub async fn add(network: &Network, context: &Context<'_>) -> Result<Added, Fail
         let call = call(network, plugin, Command::Add, context);
         let previous = last.as_ref().map(|result| result.convert(network.version)).transpose();
         let previous = previous.map_err(|error| input_error(&call, error))?;
-        let raw = previous.as_ref().map(CniResult::to_raw).transpose();
-        let input =
-            raw.and_then(|raw| plugin.stdin(&network.name, network.version, raw.as_deref(), context.runtime_config));
+        let input = || {
+            let raw = previous.as_ref().map(CniResult::to_raw).transpose()?;
+            plugin.stdin(&network.name, network.version, raw.as_deref(), context.runtime_config)
+        };
         last = Some(match context.runners.at(position) {
             Some(native) => {
-                let input = input.map_err(|error| input_error(&call, error))?;
-                let run = Run { native, network, call: &call, context, input };
+                let run = Run { native, network, call: &call, context, input: &input };
                 let (result, link) = run.add(previous.as_ref()).await?;
                 made = Some(link);
                 result
             }
-            None => answer::result(&call, run(&call, context, input).await?, network.version)?,
+            None => answer::result(&call, run(&call, context, input()).await?, network.version)?,
         });
     }
     let result = last.ok_or_else(|| {
@@ -84,20 +84,19 @@ pub async fn check(network: &Network, context: &Context<'_>, prev_result: &CniRe
     if network.disable_check || !network.version.has_check() {
         return Ok(());
     }
-    let previous = prev_result.convert(network.version).and_then(|result| result.to_raw());
     for (position, plugin) in network.plugins.iter().enumerate() {
-        let input = previous
-            .clone()
-            .and_then(|previous| plugin.stdin(&network.name, network.version, Some(&previous), context.runtime_config));
+        let input = || {
+            let previous = prev_result.convert(network.version)?.to_raw()?;
+            plugin.stdin(&network.name, network.version, Some(&previous), context.runtime_config)
+        };
         match context.runners.at(position) {
             Some(native) => {
                 let call = call(network, plugin, Command::Check, context);
-                let input = input.map_err(|error| input_error(&call, error))?;
                 let known = known_addresses(network, position, Some(prev_result));
-                Run { native, network, call: &call, context, input }.check(prev_result, &known).await?;
+                Run { native, network, call: &call, context, input: &input }.check(prev_result, &known).await?;
             }
             None if plugin.ipam_type.as_deref().is_none_or(has_check) => {
-                execute(network, plugin, Command::Check, context, input).await?;
+                execute(network, plugin, Command::Check, context, input()).await?;
             }
             None => {}
         }
@@ -117,18 +116,19 @@ pub async fn gc(network: &Network, context: &Context<'_>, valid: &[Attached]) ->
     let context = without_container(context);
     let mut failures = Vec::new();
     for (position, plugin) in network.plugins.iter().enumerate() {
-        let input = plugin.stdin(&network.name, network.version, None, context.runtime_config).and_then(|mut input| {
+        let input = || {
+            let mut input = plugin.stdin(&network.name, network.version, None, context.runtime_config)?;
             input.set_value("cni.dev/valid-attachments", &valid)?;
             // libcni sends both: plugins were written against a draft that named the key so.
             input.set_value("cni.dev/attachments", &valid)?;
             Ok(input)
-        });
-        let collected = match (context.runners.at(position), input) {
-            (Some(native), Ok(input)) => {
+        };
+        let collected = match context.runners.at(position) {
+            Some(native) => {
                 let call = call(network, plugin, Command::Gc, &context);
-                Run { native, network, call: &call, context: &context, input }.gc().await
+                Run { native, network, call: &call, context: &context, input: &input }.gc().await
             }
-            (_, input) => execute(network, plugin, Command::Gc, &context, input).await,
+            None => execute(network, plugin, Command::Gc, &context, input()).await,
         };
         if !go_on(&mut failures, collected) {
             break;
@@ -148,14 +148,14 @@ pub async fn status(network: &Network, context: &Context<'_>) -> Result<Vec<Stri
     let context = without_container(context);
     let mut findings = Vec::new();
     for (position, plugin) in network.plugins.iter().enumerate() {
-        let input = plugin.stdin(&network.name, network.version, None, context.runtime_config);
+        let input = || plugin.stdin(&network.name, network.version, None, context.runtime_config);
         match context.runners.at(position) {
             Some(native) => {
                 let call = call(network, plugin, Command::Status, &context);
-                let input = input.map_err(|error| input_error(&call, error))?;
-                findings.extend(Run { native, network, call: &call, context: &context, input }.status().await?);
+                let run = Run { native, network, call: &call, context: &context, input: &input };
+                findings.extend(run.status().await?);
             }
-            None if is_asked => execute(network, plugin, Command::Status, &context, input).await?,
+            None if is_asked => execute(network, plugin, Command::Status, &context, input()).await?,
             None => {}
         }
     }
@@ -196,7 +196,7 @@ pub(super) async fn execute(
     answer::done(&call, run(&call, context, input).await?)
 }
 
-pub(super) fn input_error(call: &Call, error: Error) -> Failure {
+fn input_error(call: &Call, error: Error) -> Failure {
     Failure::Input { call: Box::new(call.clone()), error: Box::new(error) }
 }
 

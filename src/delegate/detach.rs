@@ -8,9 +8,9 @@ use std::net::IpAddr;
 
 use serde_json::value::RawValue;
 
-use super::chain::{call, execute, go_on, input_error};
+use super::chain::{call, execute, go_on};
 use super::failure::Failure;
-use super::native::Run;
+use super::native::{Run, failed};
 use super::{Context, Ground};
 use crate::cni::network::{Network, Plugin};
 use crate::cni::request::Command;
@@ -27,19 +27,17 @@ use crate::kernel::netlink::Netlink;
 pub async fn del(network: &Network, context: &Context<'_>, prev_result: Option<&CniResult>) -> Result<(), Failure> {
     del_above_link(network, context, prev_result).await?;
     let Some(position) = context.runners.position() else { return Ok(()) };
-    if let Some(plugin) = network.plugins.get(position)
+    if let (Some(native), Some(plugin)) = (context.runners.at(position), network.plugins.get(position))
         && let Some(Ground { pod: Some((_, pod)), .. }) = context.ground
     {
         let call = call(network, plugin, Command::Del, context);
-        delete_by_name(pod, context.ifname, &plugin.type_name)
-            .await
-            .map_err(|error| input_error(&call, error.into()))?;
+        let deleted = delete_by_name(pod, context.ifname, native.main.link_kind()).await;
+        deleted.map_err(|error| failed(&call, context, error.into()))?;
     }
     del_below_link(network, context, prev_result).await
 }
 
-async fn delete_by_name(pod: &Netlink, ifname: &str, plugin_type: &str) -> Result<(), kernel::Error> {
-    let kind = if plugin_type == "bridge" { "veth" } else { plugin_type };
+async fn delete_by_name(pod: &Netlink, ifname: &str, kind: &str) -> Result<(), kernel::Error> {
     match pod.link_by_name(ifname).await? {
         Some(link) if link.kind == kind => pod.delete_link(link.index).await,
         _ => Ok(()),
@@ -75,15 +73,14 @@ pub async fn del_below_link(
         return Ok(());
     };
     let call = call(network, plugin, Command::Del, context);
-    let previous = previous_of_del(network, context, prev_result);
-    let released = async {
-        let input = plugin.stdin(&network.name, network.version, previous.as_deref(), context.runtime_config);
-        let input = input.map_err(|error| input_error(&call, error))?;
-        let run = Run { native, network, call: &call, context, input };
-        run.release(&known_addresses(network, position, prev_result)).await
+    let input = || {
+        let previous = previous_of_del(network, context, prev_result);
+        plugin.stdin(&network.name, network.version, previous.as_deref(), context.runtime_config)
     };
+    let run = Run { native, network, call: &call, context, input: &input };
+    let released = run.release(&known_addresses(network, position, prev_result)).await;
     let mut failures = Vec::new();
-    if go_on(&mut failures, released.await) {
+    if go_on(&mut failures, released) {
         let below = del_plugins(network, network.plugins.get(..position).unwrap_or_default(), context, prev_result);
         go_on(&mut failures, below.await);
     }

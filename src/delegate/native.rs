@@ -24,8 +24,8 @@ pub(super) struct Run<'a> {
     pub(super) network: &'a Network,
     pub(super) call: &'a Call,
     pub(super) context: &'a Context<'a>,
-    /// What the executed plugin would read.
-    pub(super) input: Object,
+    /// What the executed plugin would read: made only for an executed IPAM plugin, which reads it too.
+    pub(super) input: &'a dyn Fn() -> Result<Object, Error>,
 }
 
 impl Run<'_> {
@@ -53,7 +53,7 @@ impl Run<'_> {
             }
             Ipam::Executed(type_name) => {
                 let call = self.ipam_call(type_name, Command::Add);
-                let finished = run(&call, self.context, Ok(self.input.clone())).await?;
+                let finished = run(&call, self.context, (self.input)()).await?;
                 let result = answer::result(&call, finished, self.network.version)?;
                 Some(Answer::try_from(&result).map_err(own)?)
             }
@@ -115,7 +115,7 @@ impl Run<'_> {
 
     async fn execute_ipam(&self, type_name: &str, command: Command) -> Result<(), Failure> {
         let call = self.ipam_call(type_name, command);
-        answer::done(&call, run(&call, self.context, Ok(self.input.clone())).await?)
+        answer::done(&call, run(&call, self.context, (self.input)()).await?)
     }
 
     fn ipam_call(&self, type_name: &str, command: Command) -> Call {
@@ -144,10 +144,15 @@ impl Run<'_> {
     }
 
     fn failed(&self, error: Error) -> Failure {
-        Failure::Native {
-            call: Box::new(self.call.clone()),
-            error: Box::new(error),
-            interrupted: self.context.deadline.passed().is_some(),
-        }
+        failed(self.call, self.context, error)
+    }
+}
+
+/// The failure of a plugin of this process.
+pub(super) fn failed(call: &Call, context: &Context<'_>, error: Error) -> Failure {
+    Failure::Native {
+        call: Box::new(call.clone()),
+        error: Box::new(error),
+        interrupted: context.deadline.passed().is_some(),
     }
 }

@@ -44,12 +44,10 @@ async fn delete_links(call: &Call, key: &Key) -> Result<Vec<String>> {
     let netlink = netns.netlink()?;
     let mut names = Vec::new();
     let groups = interface_groups(key);
-    for group in [groups.native, groups.executed] {
-        for link in netlink.links_of_group(group).await? {
-            delete_virtual(netlink, &link).await?;
-            fault::point("corrupt.link-deleted");
-            names.push(link.name);
-        }
+    for link in netlink.links_of_groups(&[groups.native, groups.executed]).await? {
+        delete_virtual(netlink, &link).await?;
+        fault::point("corrupt.link-deleted");
+        names.push(link.name);
     }
     Ok(names)
 }

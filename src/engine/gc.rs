@@ -131,7 +131,6 @@ async fn collect_in_plugins(call: &Call, deadline: &Deadline, failures: &mut Fai
     }
     // Whatever becomes of this process, the lock lasts as long as its plugins.
     let context = delegate::Context { lock: Some(&collect), ..call.node_context(deadline) };
-    let runtime_config = Object::EMPTY;
     for network in networks.into_values() {
         in_time(deadline)?;
         let mut list = valid.get(&network.name).cloned().unwrap_or_default();
@@ -145,7 +144,7 @@ async fn collect_in_plugins(call: &Call, deadline: &Deadline, failures: &mut Fai
             };
             add_given(given, &mut list);
         }
-        let runners = call.choose_again(&network, "", runtime_config);
+        let runners = call.choose_again(&network, "", Object::EMPTY);
         let context = delegate::Context { runners: &runners, ..context.clone() };
         if let Err(failure) = delegate::gc(&network, &context, &list).await {
             failures.push(anyhow::Error::from(failure).context(format!("GC of network {}", network.name)));

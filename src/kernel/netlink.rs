@@ -175,13 +175,13 @@ impl Netlink {
         }
     }
 
-    /// All links of an interface group (IFLA_GROUP), in the order of their ifindex. Reads all links of the netns.
+    /// All links of some interface groups (IFLA_GROUP), in the order of their ifindex. Reads all links of the netns.
     ///
     /// # Errors
     /// As [`Self::links`].
-    pub async fn links_of_group(&self, group: u32) -> Result<Vec<Link>, Error> {
+    pub async fn links_of_groups(&self, groups: &[u32]) -> Result<Vec<Link>, Error> {
         let mut links = self.links().await?;
-        links.retain(|link| link.group == group);
+        links.retain(|link| groups.contains(&link.group));
         Ok(links)
     }
 
@@ -289,7 +289,7 @@ fn parse_link(answer: &[u8]) -> Option<Link> {
 }
 
 /// As an administrator writes it: `0a:58:0a:f4:00:05`.
-pub(super) fn mac_text(bytes: &[u8]) -> String {
+pub fn mac_text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().saturating_mul(3));
     for (position, byte) in bytes.iter().enumerate() {
         let separator = if position == 0 { "" } else { ":" };

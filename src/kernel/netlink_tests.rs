@@ -112,9 +112,9 @@ fn a_group_is_set_listed_and_left_alone_by_others() {
             netlink.set_group(index, 0x7000_0001).await.unwrap();
         }
         let names: Vec<_> =
-            netlink.links_of_group(0x7000_0001).await.unwrap().into_iter().map(|link| link.name).collect();
+            netlink.links_of_groups(&[0x7000_0001]).await.unwrap().into_iter().map(|link| link.name).collect();
         assert_eq!(names, ["br-a", "br-c"]);
-        assert!(netlink.links_of_group(5).await.unwrap().is_empty());
+        assert!(netlink.links_of_groups(&[5]).await.unwrap().is_empty());
         let error = netlink.set_group(4711, 1).await.unwrap_err();
         assert_eq!(error.errno(), Some(libc::ENODEV));
         assert!(error.to_string().starts_with("cannot set the group of the link with ifindex 4711: "), "{error}");

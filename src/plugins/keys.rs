@@ -138,12 +138,6 @@ impl AskedMac {
     }
 }
 
-/// A MAC as the kernel's links say it.
-pub(super) fn mac_text(mac: [u8; 6]) -> String {
-    let [a, b, c, d, e, f] = mac;
-    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
-}
-
 /// A MAC of six bytes in one of the forms of Go's `net.ParseMAC`: `02:…`, `02-…`, `0200.0000.0001`.
 pub(super) fn mac(text: &str) -> Option<[u8; 6]> {
     let (separator, digits) = match (text.contains('.'), text.contains('-')) {

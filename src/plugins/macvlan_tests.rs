@@ -172,7 +172,7 @@ fn a_name_that_the_node_has_too_is_free_in_the_pod() {
             (result.interfaces()[0].name.as_str(), &pod.link()["linkinfo"]["info_kind"]),
             (IFNAME, &json!("macvlan"))
         );
-        assert_eq!(pod.netlink.links_of_group(GROUP).await.unwrap().len(), 1);
+        assert_eq!(pod.netlink.links_of_groups(&[GROUP]).await.unwrap().len(), 1);
     });
 }
 
@@ -185,7 +185,7 @@ fn a_name_that_the_pod_has_is_refused() {
         let error = node.add(&pod, &macvlan(json!({}))).await.unwrap_err();
         assert_eq!(error.code, Code::EXISTS);
         assert!(error.message.contains("the pod has an interface of that name already"), "{error:?}");
-        assert_eq!(pod.netlink.links_of_group(GROUP).await.unwrap().len(), 1);
+        assert_eq!(pod.netlink.links_of_groups(&[GROUP]).await.unwrap().len(), 1);
     });
 }
 

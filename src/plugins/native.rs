@@ -106,6 +106,15 @@ impl<T> Choice<T> {
 }
 
 impl Main {
+    /// The kind of the link in the pod, as `ip -d link` names it.
+    pub fn link_kind(&self) -> &'static str {
+        match self {
+            Main::Macvlan(_) => "macvlan",
+            Main::Ipvlan(_) => "ipvlan",
+            Main::Bridge(_) => "veth",
+        }
+    }
+
     /// What is asked of the node before an ADD touches anything: the master, and whether the MTU fits it.
     ///
     /// # Errors
@@ -130,8 +139,8 @@ impl Main {
         }
     }
 
-    /// The second step: addresses, link up, routes; IPv6 addresses are tentative then. `answer` is the IPAM plugin's; `None` without one. The result is of
-    /// version 1.1.0.
+    /// The second step: addresses, link up, routes; IPv6 addresses are tentative then. `answer` is the IPAM plugin's;
+    /// `None` without one. The result is of version 1.1.0.
     ///
     /// # Errors
     /// Code 7 for an answer that cannot be configured; the kernel's.

@@ -54,7 +54,7 @@ fn an_undeletable_link_in_the_group_keeps_all_of_it() {
         ip_inside(&pod, &format!("link set lo group {GROUP}"));
         let error = inside.delete_group(GROUP).await.unwrap_err();
         assert!(matches!(error, Error::UndeletableInGroup { group: GROUP }), "{error}");
-        assert_eq!(inside.links_of_group(GROUP).await.unwrap().len(), 3);
+        assert_eq!(inside.links_of_groups(&[GROUP]).await.unwrap().len(), 3);
     });
 }
 

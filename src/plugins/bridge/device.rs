@@ -8,10 +8,9 @@ use super::{Config, random};
 use crate::cni::Error;
 use crate::cni::text::quoted;
 use crate::kernel;
-use crate::kernel::netlink::{Kind, KindDetails, LinkChange, LinkDetails, Netlink, NewLink};
+use crate::kernel::netlink::{Kind, KindDetails, LinkChange, LinkDetails, Netlink, NewLink, mac_text};
 use crate::kernel::netns::Netns;
 use crate::kernel::sysctl::{self, Family, Key};
-use crate::plugins::keys;
 
 /// What the kernel gives a bridge without ports, unless its MAC was set.
 const NO_MAC: &str = "00:00:00:00:00:00";
@@ -48,7 +47,7 @@ pub(super) async fn ensure(node: &Netlink, config: &Config) -> Result<LinkDetail
         node.change_link(found.link.index, &change).await?;
     }
     if let Some(mac) = mac {
-        found.link.mac = keys::mac_text(mac);
+        found.link.mac = mac_text(&mac);
     }
     Ok(found)
 }
