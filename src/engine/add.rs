@@ -266,14 +266,14 @@ async fn attach_one(&Add { call, lock, deadline, netns }: &Add<'_>, attachment: 
         ifname: &attachment.ifname,
         args: &attachment.args,
         runtime_config: &attachment.runtime_config,
+        runners: &attachment.runners,
+        ground: call.ground(&call.key(), Some(netns))?,
     };
     let about = || format!("network {} on interface {}", attachment.display, attachment.ifname);
     if let Some(device) = &attachment.device {
         devices::copy_information(device, &attachment.runtime_config).with_context(about)?;
     }
-    let ground = Some(call.ground(&call.key(), Some(netns))?);
-    let context = delegate::Context { runners: &attachment.runners, ground, ..call.context(subject, lock, deadline) };
-    delegate::add(&attachment.network, &context).await.with_context(about)
+    delegate::add(&attachment.network, &call.context(subject, lock, deadline)).await.with_context(about)
 }
 
 /// Waits for the end of duplicate address detection on all links that this process made, side by side.

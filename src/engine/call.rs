@@ -110,8 +110,8 @@ impl Call {
             trace: &self.environment.trace,
             runtime_config: subject.runtime_config,
             lock: Some(lock),
-            runners: Runners::EXECUTED,
-            ground: None,
+            runners: subject.runners,
+            ground: Some(subject.ground),
             deadline,
         }
     }
@@ -160,4 +160,8 @@ pub(super) struct Subject<'a> {
     pub(super) ifname: &'a str,
     pub(super) args: &'a str,
     pub(super) runtime_config: &'a Object,
+    /// Who runs the network's plugins.
+    pub(super) runners: &'a Runners,
+    /// Where this process works itself.
+    pub(super) ground: Ground<'a>,
 }

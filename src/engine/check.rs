@@ -92,11 +92,10 @@ async fn check_attachments(
                 ifname: &attachment.ifname,
                 args: &attachment.args,
                 runtime_config: &runtime_config,
+                runners: &call.choose_again(&network, &attachment.args, &runtime_config),
+                ground: call.ground(&journal.key(), Some(netns))?,
             };
-            let runners = call.choose_again(&network, &attachment.args, &runtime_config);
-            let ground = Some(call.ground(&journal.key(), Some(netns))?);
-            let context = delegate::Context { runners: &runners, ground, ..call.context(subject, lock, deadline) };
-            delegate::check(&network, &context, &result).await?;
+            delegate::check(&network, &call.context(subject, lock, deadline), &result).await?;
             anyhow::Ok(())
         };
         if let Err(error) =

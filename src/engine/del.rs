@@ -71,7 +71,7 @@ async fn without_journal(call: &Call, lock: &ContainerLock, deadline: &Deadline)
     // In chained mode the default network is the primary plugin's, which the runtime calls itself.
     let is_ours = |entry: &&CachedAttachment| call.config.is_delegating() || !entry.is_default;
     let netns = PodNetns::open(&call.environment.netns)?;
-    let ground = Some(call.ground(&call.key(), netns.as_ref())?);
+    let ground = call.ground(&call.key(), netns.as_ref())?;
     let args = call.environment.args.to_string();
     let mut failures = Failures::default();
     for entry in cached.iter().filter(is_ours).rev() {
@@ -82,16 +82,17 @@ async fn without_journal(call: &Call, lock: &ContainerLock, deadline: &Deadline)
                 .as_ref()
                 .map(|raw| CniResult::parse("Multus's cached result", raw.get(), network.version))
                 .transpose()?;
+            let args = entry.args.as_ref().unwrap_or(&args);
             let subject = Subject {
                 container_id,
                 netns: path_or_empty(netns.as_ref()),
                 ifname: &entry.ifname,
-                args: entry.args.as_ref().unwrap_or(&args),
+                args,
                 runtime_config: &entry.runtime_config,
+                runners: &call.choose_again(&network, args, &entry.runtime_config),
+                ground,
             };
-            let runners = call.choose_again(&network, subject.args, subject.runtime_config);
-            let context = delegate::Context { runners: &runners, ground, ..call.context(subject, lock, deadline) };
-            anyhow::Ok(delegate::del(&network, &context, result.as_ref()).await?)
+            anyhow::Ok(delegate::del(&network, &call.context(subject, lock, deadline), result.as_ref()).await?)
         };
         if let Err(error) = undone.await.with_context(|| format!("network {} of Multus's cache", entry.reference)) {
             failures.push(error);
@@ -141,14 +142,7 @@ async fn default_network(call: &Call, lock: &ContainerLock, deadline: &Deadline)
         });
     let netns = PodNetns::open(&call.environment.netns)?;
     let args = call.environment.args.to_string();
-    let subject = Subject {
-        container_id: &call.environment.container_id,
-        netns: path_or_empty(netns.as_ref()),
-        ifname: &call.environment.ifname,
-        args: &args,
-        runtime_config: &runtime_config,
-    };
-    let chosen = call.choose(&first.network, subject.args, subject.runtime_config);
+    let chosen = call.choose(&first.network, &args, &runtime_config);
     // Every ADD refuses it and journals nothing, and there is nobody else who could have attached it: a DEL that fails
     // for ever would keep the pod from going.
     if let Err(refusal) = &chosen
@@ -157,10 +151,16 @@ async fn default_network(call: &Call, lock: &ContainerLock, deadline: &Deadline)
         log::warn!("nothing to detach: there is no journal, and {}: {refusal}; {missing}", about());
         return Ok(());
     }
-    let runners = chosen.unwrap_or_default();
-    let ground = Some(call.ground(&call.key(), netns.as_ref())?);
-    let context = delegate::Context { runners: &runners, ground, ..call.context(subject, lock, deadline) };
-    delegate::del(&first.network, &context, result.as_ref()).await.with_context(about)
+    let subject = Subject {
+        container_id: &call.environment.container_id,
+        netns: path_or_empty(netns.as_ref()),
+        ifname: &call.environment.ifname,
+        args: &args,
+        runtime_config: &runtime_config,
+        runners: &chosen.unwrap_or_default(),
+        ground: call.ground(&call.key(), netns.as_ref())?,
+    };
+    delegate::del(&first.network, &call.context(subject, lock, deadline), result.as_ref()).await.with_context(about)
 }
 
 /// Tries one journal again whose undoing failed, or whose call was killed, and whose namespace is gone: a runtime

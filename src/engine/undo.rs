@@ -178,13 +178,10 @@ impl Undo<'_> {
             ifname: &detaching.attachment.ifname,
             args: &detaching.attachment.args,
             runtime_config: &detaching.runtime_config,
-        };
-        let ground = Some(self.call.ground(&scene.journal.key(), scene.live)?);
-        Ok(delegate::Context {
             runners: &detaching.runners,
-            ground,
-            ..self.call.context(subject, self.lock, self.deadline)
-        })
+            ground: self.call.ground(&scene.journal.key(), scene.live)?,
+        };
+        Ok(self.call.context(subject, self.lock, self.deadline))
     }
 }
 
