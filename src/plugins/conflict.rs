@@ -4,9 +4,10 @@
 //! link is set up for the probe and down again. An ipvlan has no ears of its own for answers: its master is asked.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Site;
+use super::carrier;
 use super::ipam::Answer;
 use super::keys::mac;
 use crate::cni::{Code, Error};
@@ -16,8 +17,6 @@ use crate::kernel::netns::Netns;
 
 /// How long a link may take until it carries packets.
 const CARRIER: Duration = Duration::from_secs(2);
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// Probes on the pod's own link, which is down before and after.
 ///
@@ -97,21 +96,17 @@ async fn probe(
 
 /// Silence on a link without carrier says nothing.
 async fn wait_for_carrier(netlink: &Netlink, link: &Link) -> Result<(), Error> {
-    let begun = Instant::now();
-    while !netlink.link_details(link.index).await?.is_some_and(|details| details.operational) {
-        if begun.elapsed() > CARRIER {
-            return Err(Error::new(
-                Code::TRY_AGAIN_LATER,
-                format!(
-                    "addresses cannot be probed for on interface {}, which has no carrier: is the master up, and its \
-                     cable plugged in?",
-                    link.name
-                ),
-            ));
-        }
-        tokio::time::sleep(PAUSE).await;
+    match carrier::wait(netlink, link.index, CARRIER).await? {
+        Some(details) if details.operational => Ok(()),
+        _ => Err(Error::new(
+            Code::TRY_AGAIN_LATER,
+            format!(
+                "addresses cannot be probed for on interface {}, which has no carrier: is the master up, and its cable \
+                 plugged in?",
+                link.name
+            ),
+        )),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ impl Config {
     /// # Errors
     /// Code 7, naming the key.
     pub(super) fn parse(config: &Object) -> Result<Choice<Self>, Error> {
-        if let Choice::Executed(reason) = keys::check_known(config, &KEYS) {
+        if let Some(reason) = keys::reason_to_execute(config, &KEYS) {
             return Ok(Choice::Executed(reason));
         }
         let ipam = config.object("ipam")?.unwrap_or_default().text("type")?;

@@ -2,7 +2,6 @@
 
 use serde_json::value::RawValue;
 
-use super::Choice;
 use super::ipam::read;
 use crate::cni::args::Args;
 use crate::cni::text::quoted;
@@ -26,13 +25,10 @@ const COMMON: [&str; 13] = [
     "runtimeConfig",
 ];
 
-/// Refuses nothing: a key of neither the plugin nor any plugin sends it to the executable.
-pub(super) fn check_known(config: &Object, own: &[&str]) -> Choice<()> {
+/// Why the plugin's executable has to be run, when there is a key that is neither one of its own nor of every plugin.
+pub(super) fn reason_to_execute(config: &Object, own: &[&str]) -> Option<String> {
     let known: Vec<&str> = COMMON.iter().chain(own).copied().collect();
-    match config.unknown_keys(&known).next() {
-        Some(key) => Choice::Executed(unknown(key)),
-        None => Choice::Native(()),
-    }
+    config.unknown_keys(&known).next().map(unknown)
 }
 
 /// Why a key sends a plugin to its executable.

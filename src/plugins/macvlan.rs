@@ -38,7 +38,7 @@ impl Config {
     /// # Errors
     /// Code 7, naming the key; code 4 for CNI_ARGS.
     pub(super) fn parse(config: &Object, args: &Args) -> Result<Choice<Self>, Error> {
-        if let Choice::Executed(reason) = keys::check_known(config, &KEYS) {
+        if let Some(reason) = keys::reason_to_execute(config, &KEYS) {
             return Ok(Choice::Executed(reason));
         }
         let bc_queue_len: u32 = config.get_as("bcqueuelen")?.unwrap_or_default();

@@ -19,6 +19,7 @@
 //! | `master` | the interface on which macvlan and ipvlan build |
 //! | `creation` | a link in the pod, under its name |
 //! | `interface` | addresses, routes and variables of a pod's interface |
+//! | `carrier` | the wait until a link carries packets |
 //! | `conflict` | the probe for IPv4 addresses that another host has |
 //! | `keys` | keys that the main plugins have in common |
 //! | `check` | what is compared by every CHECK |
@@ -28,6 +29,7 @@
 pub mod ipam;
 
 mod bridge;
+mod carrier;
 mod check;
 mod conflict;
 mod creation;

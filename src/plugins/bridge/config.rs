@@ -82,7 +82,7 @@ impl Config {
     /// # Errors
     /// Code 7, naming the key; code 4 for CNI_ARGS.
     pub(in crate::plugins) fn parse(config: &Object, args: &Args) -> Result<Choice<Self>, Error> {
-        if let Choice::Executed(reason) = keys::check_known(config, &KEYS) {
+        if let Some(reason) = keys::reason_to_execute(config, &KEYS) {
             return Ok(Choice::Executed(reason));
         }
         config.text("ipMasqBackend")?;

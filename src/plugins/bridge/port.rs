@@ -5,26 +5,20 @@
 //!
 //! Unlike a macvlan's, the pod's name is looked for nowhere but in the pod by every kernel: it is the name of a peer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::device::own_routes;
 use super::{Config, random};
 use crate::cni::{Code, Error};
 use crate::kernel;
 use crate::kernel::netlink::{Kind, KindDetails, Link, LinkDetails, Netlink, NewLink, Peer, PortChange, Vlans};
-use crate::plugins::{Site, creation};
+use crate::plugins::{Site, carrier, creation};
 
 /// How many names are tried for the node's end, as in the reference.
 const NAMES: usize = 10;
 
 /// How long a port may take until it carries packets, as in the reference.
 const PATIENCE: Duration = Duration::from_millis(2550);
-
-/// The first pause between two looks at a port; each doubles.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
-
-/// The longest pause between two looks at a port.
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// The two ends of a pair.
 pub(super) struct Pair {
@@ -109,31 +103,23 @@ pub(super) async fn put_into_vlans(
 /// # Errors
 /// Code 5 when it does not; code 103 when the deadline or a signal ends the wait; the kernel's.
 pub(super) async fn operational(site: &Site<'_>, host: &Link) -> Result<Link, Error> {
-    let begin = Instant::now();
-    let mut pause = SHORTEST_PAUSE;
-    loop {
-        let gone = || Error::new(Code::IO, format!("the bridge port {} is gone: who deleted it?", host.name));
-        let details = site.node.link_details(host.index).await?.ok_or_else(gone)?;
-        if details.operational {
-            return Ok(details.link);
-        }
-        if begin.elapsed() >= PATIENCE {
-            return Err(Error::new(
-                Code::IO,
-                format!(
-                    "the bridge port {} of the pod's interface {} carries no packets after {} ms: who set one of them \
-                     down?",
-                    host.name,
-                    site.ifname,
-                    PATIENCE.as_millis()
-                ),
-            ));
-        }
-        site.deadline.within(tokio::time::sleep(pause)).await.map_err(|reason| {
-            let what = format!("{reason} before the bridge port {} carried packets", host.name);
-            Error::new(Code::INTERRUPTED, what)
-        })?;
-        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+    let waited = site.deadline.within(carrier::wait(site.node, host.index, PATIENCE)).await;
+    let seen = waited.map_err(|reason| {
+        let what = format!("{reason} before the bridge port {} carried packets", host.name);
+        Error::new(Code::INTERRUPTED, what)
+    })??;
+    match seen {
+        Some(details) if details.operational => Ok(details.link),
+        Some(_) => Err(Error::new(
+            Code::IO,
+            format!(
+                "the bridge port {} of the pod's interface {} carries no packets after {} ms: who set one of them down?",
+                host.name,
+                site.ifname,
+                PATIENCE.as_millis()
+            ),
+        )),
+        None => Err(Error::new(Code::IO, format!("the bridge port {} is gone: who deleted it?", host.name))),
     }
 }
 
