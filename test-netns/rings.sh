@@ -18,7 +18,7 @@ command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.89 or newe
 need_programs jq=jq
 
 # The same features everywhere: one build of the library serves all rings.
-cargo_test=(cargo test --locked --features fault-injection)
+cargo_test=(cargo test --locked --features fault-injection,cli)
 
 ring_checks() {
     cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room and the rooms that it may use: those on the floors below, and on its own floor what is listed.
-const ROOMS: [(&str, &[&str]); 8] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("cni", &[]),
     ("multinet", &["cni"]),
     ("kernel", &["cni", "multinet"]),
@@ -20,6 +20,19 @@ const ROOMS: [(&str, &[&str]); 8] = [
     ("plugins", &["cni", "multinet", "kernel", "state"]),
     ("delegate", &["cni", "multinet", "kernel", "state", "plugins"]),
     ("engine", &["cni", "multinet", "kernel", "state", "kubeapi", "plugins", "delegate"]),
+    ("runtime", &["cni", "state", "kubeapi"]),
+    ("install", &["cni", "multinet", "state", "runtime", "delegate", "engine"]),
+    (
+        "agent",
+        &["cni", "multinet", "kernel", "state", "kubeapi", "runtime", "plugins", "delegate", "engine", "install"],
+    ),
+    (
+        "cli",
+        &[
+            "cni", "multinet", "kernel", "state", "kubeapi", "runtime", "plugins", "delegate", "engine", "install",
+            "agent",
+        ],
+    ),
 ];
 
 fn source() -> PathBuf {
