@@ -1,12 +1,12 @@
-# The work is in test-netns/*.sh and test-kube/*.sh, each of which says at its top what it does; this is the list of what
-# one can ask for.
+# The work is in test-netns/*.sh, test-kube/*.sh and test-cluster/*.sh, each of which says at its top what it does; this is
+# the list of what one can ask for.
 
 DESTDIR ?=
 CNI_BIN ?= /opt/cni/bin
 SKIP_VM ?=
 RINGS := checks unit process netns equality kube $(if $(filter 1,$(SKIP_VM)),,vm)
 
-.PHONY: help build install tools demo test test-unit test-process test-netns test-equality test-kube test-vm fuzz bench measure measure-kube clean
+.PHONY: help build install tools demo test test-unit test-process test-netns test-equality test-kube test-vm fuzz bench measure measure-kube cluster cluster-down clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -56,6 +56,12 @@ measure: build ## Measure ADD and DEL of the demo's OSD with hyperfine (root)
 
 measure-kube: build ## Measure what the API server costs an ADD: medians, their ratio, memory (root)
 	@ROOKNET=target/dist/rooknet ./test-kube/measure.sh
+
+cluster: ## Start a Kubernetes with two nodes on this machine, in target/cluster; print how to use it (root)
+	@./test-cluster/cluster.sh up
+
+cluster-down: ## Remove it and every trace of it (root)
+	@./test-cluster/cluster.sh down
 
 clean: ## Remove what was built; the tools' cache stays
 	cargo clean
