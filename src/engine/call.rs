@@ -13,13 +13,11 @@ use crate::cni::request::Environment;
 use crate::cni::{Error, Object};
 use crate::delegate::{self, Context, Ground, Runners};
 use crate::kernel::netlink::Netlink;
+use crate::state;
 use crate::state::deadline::Deadline;
 use crate::state::journal::{Journals, Key};
 use crate::state::lock::ContainerLock;
 use crate::state::log as node_log;
-
-/// Where locks lie: a tmpfs, so that a reboot clears them.
-const RUN_DIR: &str = "/run/rooknet";
 
 /// A call, its configuration, and the journals of this node.
 pub(super) struct Call {
@@ -91,7 +89,7 @@ impl Call {
     }
 
     pub(super) fn run_dir(&self) -> &Path {
-        Path::new(RUN_DIR)
+        Path::new(state::RUN_DIR)
     }
 
     /// What a delegate runs with.

@@ -11,20 +11,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::call::{Call, release};
+use super::call::Call;
+use super::collect::{Outcome, undo_due};
 use super::config::ValidAttachment;
 use super::failures::{Failures, sentence};
 use super::find::Sources;
 use super::identity::is_gone;
 use super::settings::Settings;
-use super::undo::Undo;
 use crate::cni::network::Network;
 use crate::cni::{Code, Error, Object};
 use crate::delegate::{self, Attached};
 use crate::state::deadline::{Deadline, Reason};
 use crate::state::journal::{Journal, Key, Read};
-use crate::state::lock::{CollectLock, ContainerLock};
-use crate::state::log as node_log;
+use crate::state::lock::CollectLock;
 use crate::state::multus_cache;
 
 /// How long a GC may take: CRI-O allows 30 s.
@@ -54,34 +53,15 @@ async fn collect_journal(call: &Call, key: &Key, deadline: &Deadline) -> Result<
     if is_listed(call, key) {
         return Ok(());
     }
-    let Some(lock) = ContainerLock::try_acquire(call.run_dir(), &key.container_id)? else { return Ok(()) };
-    let outcome = collect_locked(call, key, &lock, deadline).await;
-    release(lock);
-    outcome
-}
-
-async fn collect_locked(call: &Call, key: &Key, lock: &ContainerLock, deadline: &Deadline) -> Result<()> {
-    let journal = match call.journals.read(key)? {
-        Read::Whole(journal) => journal,
-        Read::Missing => return Ok(()),
-        Read::Corrupt(reason) => {
-            // Under which name it stands is unknown, and so whether it is ours to judge.
-            log::warn!("leaving the unreadable journal of container {}: {reason}", key.container_id);
-            return Ok(());
-        }
+    let is_due = |journal: &Journal| {
+        let is_ours = journal.network_name == call.config.name;
+        Ok(is_ours && (call.config.valid_attachments.is_some() || is_gone(journal)?))
     };
-    if journal.network_name != call.config.name {
-        return Ok(());
+    if let Outcome::Corrupt(reason) = undo_due(call, key, deadline, is_due).await? {
+        // Under which name it stands is unknown, and so whether it is ours to judge.
+        log::warn!("leaving the unreadable journal of container {}: {reason}", key.container_id);
     }
-    if call.config.valid_attachments.is_none() && !is_gone(&journal)? {
-        return Ok(());
-    }
-    // The call itself concerns no container; its lines from here on do.
-    node_log::set_call(&key.container_id, &journal.pod);
-    log::info!(interface = key.ifname.as_str(); "collecting what the runtime no longer knows");
-    let undone = (Undo { call, lock, deadline }).journal(&journal, "").await;
-    node_log::set_call("", "");
-    undone.map_err(|failures| failures.into_error("it could not be undone"))
+    Ok(())
 }
 
 /// Whether the runtime says that the attachment is alive.

@@ -7,6 +7,7 @@
 mod add;
 mod call;
 mod check;
+pub mod collect;
 pub mod config;
 mod corrupt;
 mod default_route;

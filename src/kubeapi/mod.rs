@@ -11,6 +11,7 @@ mod error;
 pub mod events;
 mod exchange;
 mod failure;
+pub mod grpc;
 mod kubeconfig;
 pub mod networks;
 pub mod pod_resources;

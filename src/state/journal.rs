@@ -289,6 +289,15 @@ impl Journals {
         files::replace(&self.failed.join(key.name()?), &[], Durability::Entry, "failed-mark")
     }
 
+    /// When one was written last; `None` when there is none, or the file system does not say.
+    ///
+    /// # Errors
+    /// [`Error::Name`] for a key that cannot be a file name.
+    pub fn modified(&self, key: &Key) -> Result<Option<SystemTime>, Error> {
+        let metadata = std::fs::symlink_metadata(self.path(key)?);
+        Ok(metadata.and_then(|metadata| metadata.modified()).ok())
+    }
+
     /// Marked ones, the longest untried first; cheap when there is none. Marks without a journal are removed.
     ///
     /// # Errors

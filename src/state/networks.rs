@@ -102,7 +102,7 @@ impl NetworkSource for FileNetworks {
 }
 
 /// A whole object, which must not contradict its path.
-fn whole(origin: &str, text: &str, namespace: &str, name: &str) -> Result<Definition, Error> {
+pub(super) fn whole(origin: &str, text: &str, namespace: &str, name: &str) -> Result<Definition, Error> {
     let mut definition = Definition::parse(origin, text)?;
     for (key, found, right) in
         [("metadata.namespace", &mut definition.namespace, namespace), ("metadata.name", &mut definition.name, name)]
