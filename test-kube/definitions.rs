@@ -11,7 +11,7 @@ use crate::support::wait_until;
 
 /// The manifest of this project.
 fn own() -> String {
-    project_file("conf/kubernetes/network-attachment-definition.yaml")
+    project_file("deploy/kustomize/crd/network-attachment-definition.yaml")
 }
 
 /// The kind as other projects define it, Multus first: what of it has a meaning.

@@ -135,7 +135,7 @@ impl Installation {
 
     /// Runs the blocks up to the one that looks whether the server knows the node; what that one printed.
     pub(crate) fn install_credentials(&mut self) -> String {
-        self.run_through("conf/kubernetes/rbac.yaml");
+        self.run_through("deploy/kustomize/base/rbac.yaml");
         // What the server does some time after it was told: to know a kind, and rights.
         let networks = "/apis/k8s.cni.cncf.io/v1/network-attachment-definitions?limit=1";
         wait_until("the kind of networks", PATIENCE, || {

@@ -1,4 +1,4 @@
-//! Ring 4: a real Kubernetes API server, with the rights and the policy of `conf/kubernetes` in force.
+//! Ring 4: a real Kubernetes API server, with the rights and the policy of `deploy/kustomize` in force.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What the plugin's token may do under `conf/kubernetes`: all that is granted, and nothing else.
+//! What the plugin's token may do under `deploy/kustomize`: all that is granted, and nothing else.
 //!
 //! Each of these fails when a verb is missing and when one is to spare.
 

@@ -29,10 +29,11 @@ use crate::delegate::{self, Added};
 use crate::kernel::netlink::{Link, Netlink};
 use crate::kubeapi::credentials::Source;
 use crate::kubeapi::{ApiNetworks, Client};
+use crate::state::calls::Cause;
 use crate::state::deadline::{Deadline, Reason};
-use crate::state::fault;
 use crate::state::journal::{self, Journal, LinkIdentity, Read};
 use crate::state::lock::{CollectLock, ContainerLock, Patience};
+use crate::state::{draining, fault};
 
 /// How long a rollback may take, after the ADD's own deadline. Signals do not shorten it: a runtime that gives up on
 /// the ADD wants nothing left.
@@ -64,8 +65,18 @@ async fn attach_pod(add: &Add<'_>, settings: &Settings) -> Result<String> {
     readiness::wait(settings, deadline).await?;
     undo_unfinished(add).await?;
     let client = settings.kubeconfig.as_deref().map(|path| Client::new(Source::new(path)));
-    let pod = Pod::of(&call.config, &call.environment.args, client.as_ref(), deadline).await?;
-    let report = Report { settings, client: client.as_ref(), pod: &pod, deadline };
+    let attached = attach_known(add, settings, client.as_ref()).await;
+    if let Some(client) = &client {
+        call.record.asked(client.usage());
+    }
+    attached
+}
+
+async fn attach_known(add: &Add<'_>, settings: &Settings, client: Option<&Client>) -> Result<String> {
+    let Add { call, deadline, .. } = *add;
+    let pod = Pod::of(&call.config, &call.environment.args, client, deadline).await?;
+    call.record.pod(&pod);
+    let report = Report { settings, client, pod: &pod, call, deadline };
     let attached = attach_networks(add, &report).await;
     if let Err(cause) = &attached {
         report.failed(cause).await;
@@ -75,11 +86,12 @@ async fn attach_pod(add: &Add<'_>, settings: &Settings) -> Result<String> {
 
 async fn attach_networks(add: &Add<'_>, report: &Report<'_>) -> Result<String> {
     let Add { call, netns, deadline, .. } = *add;
+    refuse_where_drained(call, report.pod)?;
     let primary = primary_result(call)?;
     let api = report.client.map(|client| ApiNetworks::new(client, deadline));
     let plan = plan::make(&Inputs {
         settings: report.settings,
-        sources: &Sources::with_api(report.settings, api),
+        sources: &Sources::of_call(report.settings, call, api),
         pod: report.pod,
         container_id: &call.environment.container_id,
         ifname: &call.environment.ifname,
@@ -114,6 +126,24 @@ async fn attach_networks(add: &Add<'_>, report: &Report<'_>) -> Result<String> {
         Ok(text) => Ok(text),
         Err(error) => Err(roll_back(add, &journal, &progress, error).await),
     }
+}
+
+/// On a node that is drained, a pod starts only without networks of its own choice. The node's `defaultNetworks` are no
+/// choice: what a daemon on every node has must not keep it from running there.
+fn refuse_where_drained(call: &Call, pod: &Pod) -> Result<()> {
+    let Some(draining) = draining::read(&call.config.state_dir) else { return Ok(()) };
+    if !pod.selects()? {
+        return Ok(());
+    }
+    call.record.cause(Cause::Draining);
+    Err(Error::new(
+        Code::TRY_AGAIN_LATER,
+        format!(
+            "pod {} selects networks, and this node is {draining}: it starts when that file is removed, or on another node",
+            pod.reference()
+        ),
+    )
+    .into())
 }
 
 /// How far an ADD has come, for its rollback.
@@ -218,6 +248,7 @@ async fn attach_all(
     journal: &mut Journal,
     progress: &mut Progress,
 ) -> Result<Vec<CniResult>> {
+    let call = add.call;
     let mut results = Vec::with_capacity(plan.attachments.len());
     let mut unsettled = Vec::new();
     let netlink = add.netns.netlink()?;
@@ -239,6 +270,7 @@ async fn attach_all(
             None => claim_link(netlink, attachment, group).await?,
         };
         entry.result = Some(result.to_raw()?);
+        call.record.attached(&attachment.status_name, &attachment.ifname, started.elapsed(), &result);
         results.push(result);
         fault::point("add.attached");
         log::info!(

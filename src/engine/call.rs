@@ -2,12 +2,14 @@
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Result;
 
 use super::config::Config;
 use super::identity::interface_groups;
 use super::netns::PodNetns;
+use super::record::Recorder;
 use crate::cni::network::Network;
 use crate::cni::request::Environment;
 use crate::cni::{Error, Object};
@@ -15,6 +17,7 @@ use crate::delegate::{self, Context, Ground, Runners};
 use crate::kernel::netlink::Netlink;
 use crate::state;
 use crate::state::deadline::Deadline;
+use crate::state::definitions::{self, FreshNetworks};
 use crate::state::journal::{Journals, Key};
 use crate::state::lock::ContainerLock;
 use crate::state::log as node_log;
@@ -27,17 +30,22 @@ pub(super) struct Call {
     /// Where plugins are searched: `binDir`, then CNI_PATH. Delegates get it as their CNI_PATH, so that a main plugin
     /// finds its IPAM plugin where we looked for it.
     pub(super) path: Vec<PathBuf>,
+    /// What the agent will hear of it.
+    pub(super) record: Recorder,
     node: OnceCell<Netlink>,
+    snapshot: OnceCell<Option<FreshNetworks>>,
 }
 
 impl Call {
-    pub(super) fn new(environment: Environment, config: Config) -> Self {
+    /// A call that began at `started`.
+    pub(super) fn new(environment: Environment, config: Config, started: Instant) -> Self {
         let mut path = vec![config.bin_dir.clone()];
         // A relative entry (cnitool's own example has one) means the directory that the runtime started us in.
         let searched = environment.path.iter().filter_map(|directory| std::path::absolute(directory).ok());
         path.extend(searched.filter(|directory| *directory != config.bin_dir));
         let journals = Journals::new(&config.state_dir);
-        Call { environment, config, journals, path, node: OnceCell::new() }
+        let record = Recorder::new(&environment, started);
+        Call { environment, config, journals, path, record, node: OnceCell::new(), snapshot: OnceCell::new() }
     }
 
     /// The socket in the node's namespace: opened when it is first needed, and one for all of the call.
@@ -50,6 +58,12 @@ impl Call {
         }
         let netlink = Netlink::own()?;
         Ok(self.node.get_or_init(|| netlink))
+    }
+
+    /// The agent's snapshot of definitions, where an agent is alive: looked at when it is first needed, and the same for
+    /// all of the call.
+    pub(super) fn snapshot(&self) -> Option<&FreshNetworks> {
+        self.snapshot.get_or_init(|| definitions::fresh(self.run_dir())).as_ref()
     }
 
     /// Where plugins of this process work for the journal under `key`; `netns` is the pod's, where it lives.
@@ -89,7 +103,7 @@ impl Call {
     }
 
     pub(super) fn run_dir(&self) -> &Path {
-        Path::new(state::RUN_DIR)
+        run_dir()
     }
 
     /// What a delegate runs with.
@@ -130,6 +144,11 @@ impl Call {
             deadline,
         }
     }
+}
+
+/// Where locks lie, and what the plugin and the agent tell each other.
+pub(super) fn run_dir() -> &'static Path {
+    Path::new(state::RUN_DIR)
 }
 
 /// Signs the log's lines with the container and the pod of a call.

@@ -4,7 +4,7 @@
 //! ADD or a DEL may have come meanwhile. Undoing is the plugin's own, with the very configuration of the ADD, so what an
 //! agent collects is what a DEL would have.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -250,7 +250,7 @@ impl Collector {
             path: vec![self.config.bin_dir.clone()],
             trace: Vec::new(),
         };
-        Call::new(environment, self.config.clone())
+        Call::new(environment, self.config.clone(), Instant::now())
     }
 }
 

@@ -44,10 +44,11 @@ pub(super) async fn del(call: &Call) -> Result<()> {
 async fn detach(call: &Call, lock: &ContainerLock, deadline: &Deadline) -> Result<()> {
     let key = call.key();
     match call.journals.read(&key)? {
-        Read::Whole(journal) => (Undo { call, lock, deadline })
-            .journal(&journal, &call.environment.netns)
-            .await
-            .map_err(|failures| failures.into_error("not everything could be detached, a DEL must try again")),
+        Read::Whole(journal) => {
+            call.record.detaching(&journal);
+            let undone = (Undo { call, lock, deadline }).journal(&journal, &call.environment.netns).await;
+            undone.map_err(|failures| failures.into_error("not everything could be detached, a DEL must try again"))
+        }
         Read::Corrupt(reason) => corrupt::undo(call, &key, &reason, deadline).await,
         Read::Missing => {
             without_journal(call, lock, deadline).await?;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::cni::{self, Code};
 use crate::delegate::Failure;
+use crate::state::calls::Cause;
 use crate::{kernel, kubeapi, state};
 
 /// The error object for what went wrong.
@@ -29,6 +30,44 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<(Code, String)> {
     }
     let is_io = cause.is::<state::Error>() || cause.is::<kernel::Error>() || cause.is::<std::io::Error>();
     is_io.then(|| (Code::IO, String::new()))
+}
+
+/// What kind of error it is, in a word for the agent's metrics: by its typed cause, or else by its code.
+pub(super) fn cause_of(error: &anyhow::Error) -> Cause {
+    error.chain().find_map(kind).unwrap_or(Cause::Other)
+}
+
+fn kind(cause: &(dyn std::error::Error + 'static)) -> Option<Cause> {
+    if let Some(error) = cause.downcast_ref::<cni::Error>() {
+        return Some(kind_of(error));
+    }
+    if cause.is::<kubeapi::Error>() {
+        return Some(Cause::Api);
+    }
+    if let Some(failure) = cause.downcast_ref::<Failure>() {
+        return Some(if failure.is_interruption() { Cause::Interrupted } else { Cause::Plugin });
+    }
+    known(cause).map(|(code, _)| if code == Code::TRY_AGAIN_LATER { Cause::Busy } else { Cause::System })
+}
+
+fn kind_of(error: &cni::Error) -> Cause {
+    // A failed request that has become an error of the protocol says to which server it was made.
+    if [" to https://", " to http://"].iter().any(|words| error.message.contains(words)) {
+        return Cause::Api;
+    }
+    match error.code {
+        Code::INCOMPATIBLE_VERSION | Code::UNKNOWN_CONTAINER | Code::INVALID_ENVIRONMENT => Cause::Call,
+        Code::UNSUPPORTED_FIELD | Code::DECODE | Code::INVALID_CONFIG => Cause::Configuration,
+        Code::IO => Cause::System,
+        Code::TRY_AGAIN_LATER | Code::NOT_AVAILABLE | Code::NOT_AVAILABLE_LIMITED => Cause::Busy,
+        Code::EXISTS | Code::CHECK_FAILED => Cause::State,
+        Code::INTERRUPTED => Cause::Interrupted,
+        Code::FORBIDDEN => Cause::Policy,
+        Code::API => Cause::Api,
+        Code::INTERNAL => Cause::Other,
+        // A plugin's own codes, and that of one without.
+        _ => Cause::Plugin,
+    }
 }
 
 /// The contexts and the first typed cause as one sentence. What lies below a typed error is in its own text already.

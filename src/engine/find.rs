@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use futures_util::future::join_all;
 use serde_json::value::RawValue;
 
+use super::call::Call;
 use super::policy::Named;
 use super::settings::{DefaultNetwork, Settings};
 use crate::cni::network::Network;
@@ -56,12 +57,37 @@ impl FoundNetwork {
     }
 }
 
-/// Network definitions from wherever the configuration has them: `networksDir` first, then the API server.
+/// Network definitions from wherever the configuration has them: `networksDir` first, then the API server, or what the
+/// agent's snapshot has of it.
 struct Definitions<'a> {
     files: Option<FileNetworks>,
-    api: Option<ApiNetworks<'a>>,
+    api: Option<FromApi<'a>>,
     /// What was asked for already: one request for each distinct definition, however often it is named.
     known: RefCell<BTreeMap<(String, String), Answer>>,
+}
+
+/// The API server, and the call whose snapshot of it is asked first.
+struct FromApi<'a> {
+    server: ApiNetworks<'a>,
+    call: &'a Call,
+}
+
+impl NetworkSource for FromApi<'_> {
+    async fn find(&self, namespace: &str, name: &str) -> Result<Option<Found>, Error> {
+        if let Some(snapshot) = self.call.snapshot()
+            && let Some(found) = snapshot.find(namespace, name).await?
+        {
+            return Ok(Some(found));
+        }
+        self.server.find(namespace, name).await
+    }
+
+    fn described(&self) -> String {
+        match self.call.snapshot() {
+            Some(snapshot) => format!("{} and {}", snapshot.described(), self.server.described()),
+            None => self.server.described(),
+        }
+    }
 }
 
 /// What a definition's source says of it.
@@ -117,11 +143,15 @@ impl<'a> Sources<'a> {
     /// What lies on the node, for calls that must not need an API server.
     pub(super) fn on_node(settings: &'a Settings) -> Self {
         // A STATUS reads every definition of the node, which are no one pod's.
-        Sources { room: Cell::new(usize::MAX), ..Self::with_api(settings, None) }
+        Sources { room: Cell::new(usize::MAX), ..Self::new(settings, None) }
     }
 
-    /// All sources that the configuration names.
-    pub(super) fn with_api(settings: &'a Settings, api: Option<ApiNetworks<'a>>) -> Self {
+    /// All sources that the configuration names; `server` is the API server of `kubeconfig`.
+    pub(super) fn of_call(settings: &'a Settings, call: &'a Call, server: Option<ApiNetworks<'a>>) -> Self {
+        Self::new(settings, server.map(|server| FromApi { server, call }))
+    }
+
+    fn new(settings: &'a Settings, api: Option<FromApi<'a>>) -> Self {
         let files = settings.networks_dir.clone().map(FileNetworks::new);
         Sources {
             definitions: Definitions { files, api, known: RefCell::default() },

@@ -23,6 +23,7 @@ mod plan;
 mod pod;
 mod policy;
 mod readiness;
+mod record;
 mod report;
 pub mod settings;
 mod status;
@@ -30,6 +31,7 @@ mod traces;
 mod undo;
 
 use std::ffi::OsString;
+use std::time::Instant;
 
 use anyhow::Result;
 
@@ -56,11 +58,15 @@ pub async fn serve(command: Command, lookup: impl Fn(&str) -> Option<OsString>, 
     if command == Command::Version {
         return Ok(versions());
     }
+    let started = Instant::now();
     let outcome = async {
         let environment = Environment::read(command, lookup)?;
         let config = Config::parse(input).map_err(|error| invalid(command, error))?;
         open_log(command, &config, &environment).map_err(|error| invalid(command, error))?;
-        dispatch(command, &Call::new(environment, config)).await
+        let call = Call::new(environment, config, started);
+        let outcome = dispatch(command, &call).await;
+        call.record.write(command, &outcome);
+        outcome
     }
     .await;
     // The same on every machine and under any load, so that a change can be seen.

@@ -176,6 +176,15 @@ impl Pod {
         }
     }
 
+    /// Whether the pod's annotations choose any network.
+    ///
+    /// # Errors
+    /// As [`Self::selections`].
+    pub(super) fn selects(&self) -> Result<bool> {
+        let replaces = self.annotations.get(selection::DEFAULT_NETWORK_ANNOTATION);
+        Ok(replaces.is_some_and(|text| !text.trim().is_empty()) || !self.selections()?.is_empty())
+    }
+
     /// The network by which the pod replaces the default network (Multus's override), if any.
     ///
     /// # Errors

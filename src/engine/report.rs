@@ -13,6 +13,8 @@ use anyhow::{Context, Result};
 use futures_util::future::{Either, join_all, select};
 use serde_json::value::RawValue;
 
+use super::call::Call;
+use super::collect::texts;
 use super::failures::sentence;
 use super::plan::{self, Plan};
 use super::pod::Pod;
@@ -21,6 +23,7 @@ use crate::cni::result::CniResult;
 use crate::kubeapi::events::{self, Event};
 use crate::kubeapi::{Client, pods};
 use crate::multinet::status::{self, Attachment};
+use crate::state::calls;
 use crate::state::deadline::Deadline;
 use crate::state::device_info::{self, DeviceInfo};
 
@@ -35,6 +38,7 @@ pub(super) struct Report<'a> {
     pub(super) settings: &'a Settings,
     pub(super) client: Option<&'a Client>,
     pub(super) pod: &'a Pod,
+    pub(super) call: &'a Call,
     pub(super) deadline: &'a Deadline,
 }
 
@@ -85,9 +89,12 @@ impl Report<'_> {
     /// Tells why an ADD failed, as an event of the pod. What goes wrong here is only logged: the runtime gets the cause.
     pub(super) async fn failed(&self, cause: &anyhow::Error) {
         let Some(client) = self.client.filter(|_| self.settings.events && self.pod.is_named()) else { return };
+        if self.call.snapshot().is_some() {
+            return self.call.record.hand_on_failure();
+        }
         // The ADD's own deadline may be what failed it.
         let deadline = Deadline::without_signals(LAST_WORDS);
-        self.create(client, true, "FailedToAttachNetworks", sentence(cause), &deadline).await;
+        self.create(client, calls::Event::failed(sentence(cause)), &deadline).await;
     }
 
     fn need(&self, plan: &Plan) -> Need {
@@ -117,28 +124,19 @@ impl Report<'_> {
         if !self.settings.events {
             return;
         }
+        if self.call.snapshot().is_some() {
+            return self.call.record.hand_on(attachments);
+        }
         let created = attachments.iter().map(|attachment| {
-            let addresses: Vec<String> = attachment
-                .result
-                .map(|result| result.addresses_of(attachment.ifname))
-                .unwrap_or_default()
-                .iter()
-                .map(|address| address.address.to_string())
-                .collect();
-            let message = format!("Add {} [{}] from {}", attachment.ifname, addresses.join(" "), attachment.network);
-            self.create(client, false, "AddedInterface", message, deadline)
+            let addresses = attachment.result.map(|result| texts(result, attachment.ifname)).unwrap_or_default();
+            let event = calls::Event::added(attachment.ifname, &addresses, attachment.network);
+            self.create(client, event, deadline)
         });
         join_all(created).await;
     }
 
-    async fn create(
-        &self,
-        client: &Client,
-        is_warning: bool,
-        reason: &'static str,
-        message: String,
-        deadline: &Deadline,
-    ) {
+    async fn create(&self, client: &Client, event: calls::Event, deadline: &Deadline) {
+        let calls::Event { is_warning, reason, message } = event;
         let node = self.settings.node_name();
         let (pod, uid) = (self.pod.place(), self.pod.uid.as_deref());
         let event = Event { pod, uid, node: &node, is_warning, reason, message };

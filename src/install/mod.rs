@@ -4,6 +4,7 @@
 //! changes only what differs, in an order in which a kill at any point leaves a node that works: the record, the plugin,
 //! our conflist, and only then whatever stood before it is renamed.
 
+pub mod manifests;
 pub mod watch;
 
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! Requests and their answers, over one connection that is opened when it is first needed.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -64,6 +65,18 @@ pub struct Client {
     session: Mutex<Option<Session>>,
     /// When the server was away last, whichever request noticed.
     away: Mutex<Option<Instant>>,
+    /// Requests sent, and the microseconds that callers have waited.
+    requests: AtomicU32,
+    waited: AtomicU64,
+}
+
+/// How much a client was used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Requests that were sent, further tries included.
+    pub requests: u32,
+    /// How long their callers waited; of several at once, each.
+    pub took: Duration,
 }
 
 #[derive(Clone)]
@@ -81,7 +94,22 @@ impl fmt::Debug for Client {
 impl Client {
     /// A client with these credentials.
     pub fn new(source: Source) -> Self {
-        Client { source, bounds: Bounds::default(), session: Mutex::default(), away: Mutex::default() }
+        Client {
+            source,
+            bounds: Bounds::default(),
+            session: Mutex::default(),
+            away: Mutex::default(),
+            requests: AtomicU32::default(),
+            waited: AtomicU64::default(),
+        }
+    }
+
+    /// How much it was used until now; a request that was given up counts with what it had taken.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            requests: self.requests.load(Ordering::Relaxed),
+            took: Duration::from_micros(self.waited.load(Ordering::Relaxed)),
+        }
     }
 
     /// How messages name it (`the API server of kubeconfig /etc/…`).
@@ -95,7 +123,11 @@ impl Client {
     /// Every variant of [`Error`].
     pub async fn request(&self, request: &Request<'_>) -> Result<Answer, Error> {
         let mut progress = Progress { backoff: Backoff::new(), tries: 0, last: None };
-        match request.deadline.within(self.until_answered(request, &mut progress)).await {
+        let started = Instant::now();
+        let outcome = request.deadline.within(self.until_answered(request, &mut progress)).await;
+        let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.waited.fetch_add(took, Ordering::Relaxed);
+        match outcome {
             Ok(result) => result.map_err(|failure| self.error(request, failure, progress.tries)),
             Err(cause) => Err(self.interrupted(request, cause, &progress)),
         }
@@ -143,6 +175,7 @@ impl Client {
         let authorization = session.token.header();
         let authorization = authorization.map_err(|error| Failure::Credentials(self.placed(error)))?;
         progress.tries = progress.tries.saturating_add(1);
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let body = exchange(&session.pool, request, authorization).await?;
         Ok(Answer { body, server: session.pool.target.endpoint.server.to_string() })
     }

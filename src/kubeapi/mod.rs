@@ -25,6 +25,6 @@ mod yaml;
 #[cfg(test)]
 mod testing;
 
-pub use client::Client;
+pub use client::{Client, Usage};
 pub use error::Error;
 pub use networks::ApiNetworks;

@@ -78,7 +78,7 @@ impl NetworkSource for ApiNetworks<'_> {
         if self.is_kind_missing.get() {
             format!(
                 "{server}, which does not know the kind NetworkAttachmentDefinition (apply \
-                 conf/kubernetes/network-attachment-definition.yaml)"
+                 deploy/kustomize/crd/network-attachment-definition.yaml)"
             )
         } else {
             server

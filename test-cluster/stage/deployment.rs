@@ -9,7 +9,7 @@ use super::{NODES, Node, Stage};
 use crate::support::run;
 
 /// The DaemonSet.
-pub(crate) const AGENT: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/rooknet";
+const AGENT: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/rooknet";
 
 /// How rooknet is deployed.
 #[derive(Clone, Debug)]
@@ -162,16 +162,5 @@ impl Stage {
             Node::script(self.directory(), &["import", &archive, node]).expect_success("import the image");
         }
         image
-    }
-
-    /// Prints how long the plugin's ADDs took on a node, from the agent's metrics.
-    #[track_caller]
-    pub(crate) fn tell_durations(&self, node: &str) {
-        let page = self.agent_page(node, "metrics");
-        for line in
-            page.lines().filter(|line| line.starts_with("rooknet_call_duration_seconds") && line.contains("ADD"))
-        {
-            println!("{node}: {line}");
-        }
     }
 }

@@ -21,6 +21,8 @@ mod agents;
 mod api;
 mod audit;
 mod deployment;
+mod durations;
+mod multus;
 mod networks;
 mod node;
 mod pods;
@@ -28,7 +30,9 @@ mod uninstall;
 
 pub(crate) use api::Api;
 pub(crate) use audit::{Audit, PLUGIN};
-pub(crate) use deployment::{AGENT, Deployment};
+pub(crate) use deployment::Deployment;
+pub(crate) use durations::Durations;
+pub(crate) use multus::{Multus, programs as multus_programs};
 pub(crate) use networks::{address_in, host_address};
 pub(crate) use node::{Holdings, Node};
 pub(crate) use pods::{Pod, mon, osd, plain};
@@ -102,9 +106,15 @@ impl Stage {
         self.wait_for("the pods of former cases are gone", || self.pods_of(&pods).is_empty());
         self.clear_events(NAMESPACE);
         for node in NODES {
-            let path = format!("/api/v1/nodes/{node}");
-            self.wait_for(&format!("{node} is ready"), || is_ready(&self.api.get(&path)));
+            self.await_ready(node);
         }
+    }
+
+    /// Waits until a node is ready, by its own word.
+    #[track_caller]
+    pub(crate) fn await_ready(&self, node: &str) {
+        let path = format!("/api/v1/nodes/{node}");
+        self.wait_for(&format!("{node} is ready"), || is_ready(&self.api.get(&path)));
     }
 
     fn pods_of(&self, path: &str) -> Vec<Value> {

@@ -74,7 +74,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster of this test program, started by whoever comes first, with `conf/kubernetes` applied for both
+    /// The cluster of this test program, started by whoever comes first, with `deploy/kustomize` applied for both
     /// accounts.
     pub(crate) fn shared() -> &'static Cluster {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
@@ -85,7 +85,7 @@ impl Cluster {
         })
     }
 
-    /// Another cluster, in which nothing of `conf/kubernetes` is applied: for a test of its installation.
+    /// Another cluster, in which nothing of `deploy/kustomize` is applied: for a test of its installation.
     pub(crate) fn empty() -> Cluster {
         let node = Node::start("control");
         let management = Switch::start("management", 1500);

@@ -1,4 +1,4 @@
-//! `conf/kubernetes` applied, and the wait until the API server goes by it.
+//! `deploy/kustomize` applied, and the wait until the API server goes by it.
 
 use serde_json::json;
 
@@ -31,11 +31,15 @@ impl Account {
 
     /// The manifests of its installation, without the definition of the network kind.
     pub(crate) fn manifests(self) -> String {
-        let mut text =
-            [project_file("conf/kubernetes/rbac.yaml"), project_file("conf/kubernetes/admission-policy.yaml")]
-                .join("---\n");
+        let mut text = [
+            project_file("deploy/kustomize/base/rbac.yaml"),
+            project_file("deploy/kustomize/base/admission-policy.yaml"),
+        ]
+        .join("---\n");
         if self == Account::WithEvents {
-            text = [text, project_file("conf/kubernetes/events.yaml")].join("---\n").replace("rooknet", WITH_EVENTS);
+            text = [text, project_file("deploy/kustomize/events/events.yaml")]
+                .join("---\n")
+                .replace("rooknet", WITH_EVENTS);
             // As a word of its own it is what the plugin calls itself in events, whatever its account.
             text = text.replace(&format!("\"{WITH_EVENTS}\""), "\"rooknet\"");
         }
@@ -44,9 +48,9 @@ impl Account {
 }
 
 impl Cluster {
-    /// Applies `conf/kubernetes` for both accounts and waits until it is in force.
+    /// Applies `deploy/kustomize` for both accounts and waits until it is in force.
     pub(super) fn install_rights(&self) {
-        let definition = project_file("conf/kubernetes/network-attachment-definition.yaml");
+        let definition = project_file("deploy/kustomize/crd/network-attachment-definition.yaml");
         self.apply(&[definition, Account::Plain.manifests(), Account::WithEvents.manifests()].join("---\n"));
         self.create_namespace(PROBE);
         self.create_pod(PROBE, PROBE, "", &json!({}));

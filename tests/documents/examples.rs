@@ -105,11 +105,6 @@ fn every_file_of_conf_is_loaded_by_the_parser_that_reads_it() {
     for path in files("conf") {
         let text = read(&path);
         let parts: Vec<&str> = path.split('/').collect();
-        if path.starts_with("conf/kubernetes/") {
-            // Applied to an API server by the tests in test-kube.
-            assert!(path.ends_with(".yaml") && text.starts_with("# "), "{path} has no comment");
-            continue;
-        }
         if parts.iter().any(|part| part.starts_with("networks")) {
             // Loaded below by `load_networks`.
             assert!(path.contains("/rook-ceph/"), "{path} has no namespace");
@@ -139,6 +134,14 @@ fn every_file_of_conf_is_loaded_by_the_parser_that_reads_it() {
             ["rook-ceph/cluster", "rook-ceph/public"],
             "{directory}"
         );
+    }
+}
+
+#[test]
+fn every_manifest_says_at_its_top_what_it_is_for() {
+    // Rendered and applied by the tests in test-kube.
+    for path in files("deploy").iter().filter(|path| path.ends_with(".yaml") && !path.contains("/templates/")) {
+        assert!(read(path).starts_with("# "), "{path} has no comment");
     }
 }
 

@@ -83,7 +83,7 @@ fn is_status(part: &str) -> bool {
 #[test]
 fn every_documented_message_is_one_that_the_program_prints() {
     let program = texts_of_the_program();
-    let policies: String = files("conf/kubernetes").iter().map(|path| prose(path)).collect();
+    let policies: String = files("deploy/kustomize").iter().map(|path| prose(path)).collect();
     // The system's own words.
     let refused = io::Error::from(Errno::ECONNREFUSED).to_string();
     for (document, message) in documented() {
