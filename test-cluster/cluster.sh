@@ -39,7 +39,7 @@ nodes=(node-a node-b)
 marker=$directory/.rooknet-cluster
 
 usage() {
-    sed -n 's/^# \?//; 2,/^$/p' cluster.sh >&2
+    sed -n '2,/^set /{/^set /d; s/^# \?//; p}' cluster.sh >&2
     exit 2
 }
 
@@ -58,7 +58,8 @@ need_cluster() {
     join_cgroup
 }
 
-# One `up` or `down` of a directory at a time: the lock is on its parent, which stays. Nothing that is started inherits it.
+# One `up` or `down` of a directory at a time: the lock is on its parent, which stays. Nothing that is started
+# inherits it.
 lock_directory() {
     mkdir -p "$(dirname "$directory")"
     exec 8<"$(dirname "$directory")"
@@ -93,7 +94,7 @@ up() {
         touch "$directory/ready"
     fi
     cat <<TEXT
-# Kubernetes $(kubectl version --output json | jq --raw-output .serverVersion.gitVersion) with the nodes ${nodes[*]}; logs are in $directory/log.
+# Kubernetes $(api_get /version | jq --raw-output .gitVersion) with the nodes ${nodes[*]}; its logs: $directory/log
 # Any kubectl will do, for example $tools_in_directory/kubectl get pods -A --watch
 # A shell on a node: $PWD/cluster.sh enter node-a bash
 export CLUSTER_DIR=$directory

@@ -21,7 +21,8 @@ YAML
     start_forwarder
     in_control_group kube-controller-manager "$tools/kube-controller-manager" --kubeconfig "$control/kubeconfig" \
         --leader-elect=false --root-ca-file "$control/ca.crt" \
-        --service-account-private-key-file "$control/service-accounts.key" --bind-address 127.0.0.1 --cert-dir "$control"
+        --service-account-private-key-file "$control/service-accounts.key" --bind-address 127.0.0.1 \
+        --cert-dir "$control"
     in_control_group kube-scheduler "$tools/kube-scheduler" --kubeconfig "$control/kubeconfig" \
         --authentication-kubeconfig "$control/kubeconfig" --authorization-kubeconfig "$control/kubeconfig" \
         --leader-elect=false --bind-address 127.0.0.1 --cert-dir "$control"
@@ -102,7 +103,7 @@ make_certificates() {
         openssl req -x509 "${key[@]}" -keyout ca.key -out ca.crt -subj "/CN=rooknet-test-$id"
         openssl req -x509 "${key[@]}" -CA ca.crt -CAkey ca.key -keyout server.key -out server.crt \
             -subj /CN=kube-apiserver -addext basicConstraints=CA:FALSE -addext \
-            "subjectAltName=IP:127.0.0.1,IP:$control_address,IP:$service_address,DNS:localhost,DNS:kubernetes.default.svc"
+            "subjectAltName=IP:127.0.0.1,IP:$control_address,IP:$service_address,DNS:kubernetes.default.svc"
         openssl req -x509 "${key[@]}" -CA ca.crt -CAkey ca.key -keyout kubelet-client.key -out kubelet-client.crt \
             -subj /O=system:masters/CN=kube-apiserver-kubelet-client -addext basicConstraints=CA:FALSE \
             -addext extendedKeyUsage=clientAuth

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Images without a registry: sourced by cluster.sh. Both of ours are the static busybox and nothing else.
 
-# Without a registry's host, as in a pod: containerd completes the name by its own rules when it reads an archive of this
-# form, and when the kubelet asks for an image.
+# Without a registry's host, as in a pod: containerd completes the name by its own rules when it reads an archive of
+# this form, and when the kubelet asks for an image.
 pause_image=rooknet-test/pause:1
 test_image=rooknet-test/busybox:1
 
@@ -65,5 +65,6 @@ import() {
 
 # containerd's CRI service learns of images by events, and then labels them.
 are_images_known() {
-    (on "$1" ctr --namespace k8s.io images list 2>/dev/null) | awk 'NR > 1 && !/io.cri-containerd.image=managed/ { exit 1 }'
+    (on "$1" ctr --namespace k8s.io images list 2>/dev/null) |
+        awk 'NR > 1 && !/io.cri-containerd.image=managed/ { exit 1 }'
 }

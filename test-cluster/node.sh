@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The nodes: sourced by cluster.sh. What a node keeps over a reboot is in $directory/NODE/root, which it sees at the usual
-# places; see node-mounts.sh.
+# The nodes: sourced by cluster.sh. What a node keeps over a reboot is in $directory/NODE/root, which it sees at the
+# usual places; see node-mounts.sh.
 
 # make_node NODE: the files of a node that was never started.
 make_node() {
@@ -89,11 +89,11 @@ are_mounts_ready() {
     [[ -e /proc/$(daemon_pid "$1/holder")/root/run/.ready ]]
 }
 
-# on NODE COMMAND…: goes on as a command in a node's namespaces.
+# on NODE COMMAND…: goes on as a command in a node's namespaces, in which $directory may not be seen.
 on() {
     local holder
     holder=$(daemon_pid "$1/holder") || fail "$1 is not running: start the cluster by cluster.sh up"
-    exec env PATH="$tools_in_directory:$PATH" ROOKNET_TEST_CLUSTER="$id" \
+    exec env PATH="$(readlink "$tools_in_directory"):$PATH" ROOKNET_TEST_CLUSTER="$id" \
         nsenter --net="/run/netns/$(netns "$1")" --mount="/proc/$holder/ns/mnt" -- "${@:2}"
 }
 
@@ -141,11 +141,16 @@ start_kubelet() {
     ! is_running control/kube-apiserver || wait_until "the kubelet of $1 to know its pods" is_kubelet_informed "$1"
 }
 
-# Before it has read its pods from the API server it refuses to execute anything in them.
+# Before it has read its pods from the API server it refuses to execute anything in them. It tells of static pods by
+# another id than the API server does of their mirrors.
 is_kubelet_informed() {
     local known
-    known=$(in_control curl --silent --fail --max-time 5 --insecure --cert "$control/kubelet-client.crt"         --key "$control/kubelet-client.key" "https://${address_of[$1]}:10250/pods") &&
-        api_get "/api/v1/pods?fieldSelector=spec.nodeName=$1" | jq --exit-status --argjson known "$known"             '[.items[].metadata.uid] - [$known.items[]?.metadata.uid] == []' >/dev/null
+    known=$(in_control curl --silent --fail --max-time 5 --insecure --cert "$control/kubelet-client.crt" \
+        --key "$control/kubelet-client.key" "https://${address_of[$1]}:10250/pods" |
+        jq --compact-output '[.items[]?.metadata.uid]') &&
+        api_get "/api/v1/pods?fieldSelector=spec.nodeName=$1" | jq --exit-status --argjson known "$known" '
+            [.items[].metadata | select(.annotations["kubernetes.io/config.mirror"] == null) | .uid] - $known == []' \
+            >/dev/null
 }
 
 is_kubelet_healthy() {
@@ -179,11 +184,11 @@ halt() {
     remove_netns "$(netns "$1")"
 }
 
-# Its pods are not waited for: when they are back is what a test looks at.
+# Its pods are not waited for: when they are back is what a test looks at. Without an API server no node can be ready.
 reboot() {
     halt "$1"
     start_node "$1"
-    wait_until "the node $1 to be ready" is_node_ready "$1"
+    ! is_running control/kube-apiserver || wait_until "the node $1 to be ready" is_node_ready "$1"
 }
 
 is_everything_running() {

@@ -26,8 +26,8 @@ wait_for_jobs() {
     done
 }
 
-# The mount points of the cgroup hierarchies: the one of version 2, or several of version 1, perhaps with one of version 2
-# that has what they have not.
+# The mount points of the cgroup hierarchies: the one of version 2, or several of version 1, perhaps with one of
+# version 2 that has what they have not.
 cgroup_hierarchies() {
     awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/mounts
 }
@@ -65,7 +65,8 @@ make_cgroups() {
 give_controllers() {
     local controller
     for controller in $(<"$1/cgroup.controllers"); do
-        grep --quiet --word-regexp "$controller" "$1/cgroup.subtree_control" || echo "+$controller" >"$1/cgroup.subtree_control"
+        grep --quiet --word-regexp "$controller" "$1/cgroup.subtree_control" ||
+            echo "+$controller" >"$1/cgroup.subtree_control"
     done
 }
 
@@ -129,9 +130,13 @@ daemon_pid() {
     local pid
     pid=$(cat "$directory/pid/${1/\//-}" 2>/dev/null) || return 1
     grep --quiet --line-regexp "$pid" "$(cgroup_of_processes)/daemons/$1/cgroup.procs" 2>/dev/null || return 1
-    # A process that has ended stays in its cgroup until somebody asks how.
-    [[ $(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$pid/status" 2>/dev/null) != Z ]] || return 1
+    ! is_zombie "$pid" || return 1
     echo "$pid"
+}
+
+# Whether a process has ended, and only who started it has not asked how.
+is_zombie() {
+    [[ $(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) == Z ]]
 }
 
 is_running() {

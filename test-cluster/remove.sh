@@ -3,15 +3,15 @@
 # as a killed run wrote nothing down.
 
 remove_cluster() {
-    local node name
+    local hierarchy name
     [[ ! -e $directory || -e $marker || -z $(ls -A "$directory") ]] ||
         fail "$directory is not a cluster's directory, and its content would be lost: name another"
     wait_until "the end of all processes of the cluster" kill_every_process
     for name in $(netns_left); do
         remove_netns "$name"
     done
-    for node in $(cgroup_hierarchies); do
-        remove_cgroups "$node/rooknet-$id"
+    for hierarchy in $(cgroup_hierarchies); do
+        remove_cgroups "$hierarchy/rooknet-$id"
     done
     # The marker last, so that a killed run can be repeated.
     if [[ -e $directory ]]; then
@@ -22,11 +22,17 @@ remove_cluster() {
     verify_removed
 }
 
-# By their cgroups; and by what it was started with one that has left them.
+# By their cgroups, in which one stays until it has ended altogether; and by what it was started with, one that has left
+# them.
 cluster_processes() {
-    processes_in .
-    grep --files-with-matches --null-data --line-regexp --fixed-strings "ROOKNET_TEST_CLUSTER=$id" \
-        /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3 | grep --invert-match --line-regexp $$
+    local file
+    for file in $(
+        grep --files-with-matches "/rooknet-$id\(/\|$\)" /proc/[0-9]*/cgroup 2>/dev/null
+        grep --files-with-matches --null-data --line-regexp "ROOKNET_TEST_CLUSTER=$id" /proc/[0-9]*/environ 2>/dev/null
+    ); do
+        file=${file%/*}
+        [[ $file == "/proc/$$" ]] || is_zombie "${file#/proc/}" || echo "${file#/proc/}"
+    done
 }
 
 kill_every_process() {
@@ -65,7 +71,7 @@ verify_removed() {
         for hierarchy in $(cgroup_hierarchies); do
             [[ ! -e $hierarchy/rooknet-$id ]] || echo "cgroup $hierarchy/rooknet-$id"
         done
-        awk -v directory="$directory" 'index($5, directory "/") == 1 || index($4, directory "/") == 1 { print "mount", $5 }' \
+        awk -v inside="$directory/" 'index($4, inside) == 1 || index($5, inside) == 1 { print "mount", $5 }' \
             /proc/self/mountinfo
         [[ ! -e $directory ]] || echo "directory $directory"
     )

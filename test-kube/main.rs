@@ -12,6 +12,9 @@
     reason = "tests stop at what they did not expect; clippy knows so only of test functions, not of their helpers"
 )]
 
+#[path = "../tests/process/agent_step.rs"]
+#[allow(dead_code, reason = "the process tests use all of it")]
+mod agent_step;
 #[path = "../tests/process/fixture.rs"]
 #[allow(dead_code, reason = "the process tests use all of it")]
 mod fixture;
@@ -25,6 +28,8 @@ mod reader;
 mod support;
 
 mod access;
+mod agent;
+mod agent_rights;
 mod attach;
 mod cluster;
 mod crowd;
@@ -35,6 +40,7 @@ mod faults;
 mod garbage;
 mod helpers;
 mod installation;
+mod manifests;
 mod measure;
 mod networks;
 mod policy;
@@ -44,5 +50,7 @@ mod rights;
 mod secrets;
 mod shared_definition;
 mod site;
+mod snapshot;
 mod status;
 mod tenant;
+mod yaml;

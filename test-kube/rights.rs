@@ -66,7 +66,7 @@ fn node_token(cluster: &Cluster, account: Account) -> (String, String) {
 
 /// The rules that the server finds for the bearer of `token` in a namespace, as `verb group resource`, with the names
 /// where a rule has some.
-fn rules(cluster: &Cluster, token: &str, namespace: &str) -> BTreeSet<String> {
+pub(crate) fn rules(cluster: &Cluster, token: &str, namespace: &str) -> BTreeSet<String> {
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectRulesReview",
@@ -113,32 +113,37 @@ fn the_account_has_the_granted_rules_more_than_any_other_account() {
     }
 }
 
+/// Of all verbs on all resources those that the bearer of `token` is allowed in a namespace, for an object of this name,
+/// as `verb group resource/subresource`.
+pub(crate) fn allowed(cluster: &Cluster, token: &str, namespace: &str, name: &str) -> BTreeSet<String> {
+    let mut allowed = BTreeSet::new();
+    for (group, resource, subresource) in RESOURCES {
+        for verb in VERBS {
+            let review = json!({
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SelfSubjectAccessReview",
+                "spec": {"resourceAttributes": {
+                    "verb": verb, "group": group, "resource": resource, "subresource": subresource,
+                    "namespace": namespace, "name": name,
+                }},
+            });
+            let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+            let answer =
+                cluster.request("POST", path, token, "application/json", Some(&review)).expect_success("the review");
+            if answer["status"]["allowed"] == true {
+                allowed.insert(format!("{verb} {group} {resource}/{subresource}").trim_end_matches('/').to_owned());
+            }
+        }
+    }
+    allowed
+}
+
 #[test]
 fn of_all_verbs_on_all_resources_only_the_granted_are_allowed() {
     let cluster = Cluster::shared();
     for account in [Account::Plain, Account::WithEvents] {
         let (_, token) = node_token(cluster, account);
-        let mut allowed = BTreeSet::new();
-        for (group, resource, subresource) in RESOURCES {
-            for verb in VERBS {
-                let review = json!({
-                    "apiVersion": "authorization.k8s.io/v1",
-                    "kind": "SelfSubjectAccessReview",
-                    "spec": {"resourceAttributes": {
-                        "verb": verb, "group": group, "resource": resource, "subresource": subresource,
-                        "namespace": "default", "name": "any",
-                    }},
-                });
-                let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-                let answer = cluster
-                    .request("POST", path, &token, "application/json", Some(&review))
-                    .expect_success("the review");
-                if answer["status"]["allowed"] == true {
-                    allowed.insert(format!("{verb} {group} {resource}/{subresource}").trim_end_matches('/').to_owned());
-                }
-            }
-        }
-        assert_eq!(allowed, granted(account), "{account:?}");
+        assert_eq!(allowed(cluster, &token, "default", "any"), granted(account), "{account:?}");
     }
 }
 

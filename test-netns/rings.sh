@@ -39,7 +39,7 @@ ring_checks() {
 ring_unit() {
     local targets name
     mapfile -t targets < <(cargo metadata --locked --no-deps --format-version 1 |
-        jq --raw-output '.packages[].targets[] | select(.kind == ["test"]) | .name' | grep -vxE 'process|ipam|netns|equality|kube')
+        jq --raw-output '.packages[].targets[] | select(.kind == ["test"]) | .name' | grep -vxE 'process|ipam|netns|repair|equality|kube')
     local selected=(--lib --bins)
     for name in "${targets[@]}"; do
         selected+=(--test "$name")
@@ -55,7 +55,7 @@ ring_process() {
 netns_options=(--test-threads 4)
 
 ring_netns() {
-    "${cargo_test[@]}" --test netns -- "${netns_options[@]}"
+    "${cargo_test[@]}" --no-fail-fast --test netns --test repair -- "${netns_options[@]}"
 }
 
 # Its cases run side by side by themselves.
@@ -73,11 +73,11 @@ programs=(bridge cat chmod dirname flock grep ip ln ls mkdir mount nft nsenter p
 ring_vm() {
     local built name program command=
     # The library's tests are a program of the package's name, and so is the package's own.
-    built=$("${cargo_test[@]}" --lib --test netns --test equality --no-run --message-format=json-render-diagnostics |
+    built=$("${cargo_test[@]}" --lib --test netns --test repair --test equality --no-run --message-format=json-render-diagnostics |
         jq --raw-output 'select(.executable != null)
             | "\(if .profile.test then .target.kind[0] else "program" end)/\(.target.name) \(.executable)"')
     # All in one virtual machine, each to its end whatever the former gave.
-    for name in lib/rooknet test/netns test/equality; do
+    for name in lib/rooknet test/netns test/repair test/equality; do
         program=$(sed -n "s:^$name ::p" <<<"$built")
         [[ -x $program ]] || fail "cargo built no $name"
         # A rename may have emptied one of them, and the others would hide it.
@@ -108,6 +108,10 @@ for ring in "$@"; do
         export ROOKNET_CONTROL_PLANE
         ;;
     esac
+    if [[ $ring == kube ]]; then
+        ROOKNET_HELM=${ROOKNET_HELM:-$(./test-kube/helm.sh)}
+        export ROOKNET_HELM
+    fi
 done
 
 logs=target/rings

@@ -1,1 +1,164 @@
 //! What keeps a node healthy, for as long as it runs: `rooknetctl agent`, which the DaemonSet runs.
+//!
+//! The plugin works without it. So the agent is a number of loops that know nothing of each other: each does one thing,
+//! reports whether it could ([`health`]), and tries again when it could not ([`rounds`]). What fails in one of them never
+//! ends the others, and nothing that any of them has written is taken back when the agent goes: a node must not notice
+//! that its agent is upgraded. The one exception is the heartbeat of the snapshot of network definitions, without which
+//! the plugin asks the API server again.
+//!
+//! Everything runs on one thread, because the agent waits nearly all of the time and has to be small.
+//!
+//! | Loop | What it does | Rights of the agent's service account |
+//! |---|---|---|
+//! | `token` | credentials of the plugin, bound to the Node | `nodes` get; `serviceaccounts/token` create, for `rooknet` |
+//! | `snapshot` | network definitions as files | `network-attachment-definitions` list, watch |
+//! | `pods` | what runs on the node | `pods` list, watch |
+//! | `lacking` | pods that lack networks; `--evict` | `pods/eviction` create, with `--evict` |
+//! | `installation` | plugin and conflist, and whether the runtime has loaded it | `pods` get |
+//! | `taint` | the start-up taint, with `--taint` | `nodes` get, patch |
+//! | `calls` | the plugin's records become metrics and events | |
+//! | `events` | sends events | `events` create |
+//! | `state` | journals and address pools as metrics | |
+//! | `metrics` | serves /metrics and /healthz | |
+
+mod calls;
+mod connection;
+mod events;
+pub mod finding;
+mod health;
+mod identity;
+mod installation;
+mod lacking;
+mod metrics;
+mod node_state;
+mod pods;
+mod rounds;
+mod serve;
+pub mod shim;
+mod snapshot;
+mod taint;
+mod token;
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+use connection::Connection;
+use health::Health;
+use metrics::Metrics;
+
+use crate::install;
+
+/// How the agent was told to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The name of this machine's Node object.
+    pub node_name: String,
+    /// A kubeconfig; `None`: the agent is a pod and uses what the kubelet gives it.
+    pub kubeconfig: Option<PathBuf>,
+    /// The API server's address in place of the one that the credentials name, for the agent and for the plugin.
+    pub api_server: Option<String>,
+    /// The namespace of the plugin's service account; `None`: the agent's own.
+    pub namespace: Option<String>,
+    /// The plugin's service account.
+    pub service_account: String,
+    /// For how long a token is requested. The API server grants ten minutes at least, and may grant less than asked for.
+    pub token_lifetime: Duration,
+    /// Where the plugin finds its credentials (its key `kubeconfig`).
+    pub credentials: PathBuf,
+    /// The plugin's key `stateDir`.
+    pub state_dir: PathBuf,
+    /// What a reboot may forget: locks, the snapshot, the records of calls.
+    pub run_dir: PathBuf,
+    /// Multus's key `cniDir`: pods that it attached count as attached.
+    pub multus_dir: PathBuf,
+    /// The container runtime's socket; `None`: the first of the usual places.
+    pub runtime_socket: Option<PathBuf>,
+    /// Where /metrics and /healthz are served.
+    pub metrics_address: SocketAddr,
+    /// What is installed on the node and kept so; `None`: an administrator has installed it, and it is left alone.
+    pub install: Option<install::Options>,
+    /// Whether the start-up taint is kept on the node while the installation is not verified.
+    pub taint: bool,
+    /// Whether pods that lack networks are evicted.
+    pub evict: bool,
+    /// How long a pod must have existed before it can lack a network.
+    pub grace: Duration,
+}
+
+/// What the loops share.
+struct Shared {
+    options: Options,
+    connection: Connection,
+    health: Health,
+    metrics: Metrics,
+    events: events::Queue,
+    /// The pods of this node that are known to run.
+    pods: pods::Store,
+    /// Whether the installation is verified; `None` before it was looked at.
+    installed: watch::Sender<Option<bool>>,
+    /// When the snapshot was last vouched for.
+    beaten: Cell<Option<Instant>>,
+    /// The API server refused the plugin's token.
+    refused: Notify,
+}
+
+/// Runs the agent until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the credentials cannot be read, or the handlers of signals not be installed. Everything later is a loop's own
+/// failure, which it reports and tries again.
+pub async fn run(options: Options) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let connection = Connection::open(&options).await?;
+    let metrics = Metrics::new();
+    let shared = Rc::new(Shared {
+        events: events::Queue::new(&metrics),
+        health: Health::new(&metrics),
+        pods: pods::Store::default(),
+        installed: watch::Sender::new(None),
+        beaten: Cell::new(None),
+        refused: Notify::new(),
+        options,
+        connection,
+        metrics,
+    });
+    log::info!(
+        "rooknetctl {} watches over node {} by {}",
+        env!("CARGO_PKG_VERSION"),
+        shared.options.node_name,
+        shared.connection.server()
+    );
+    let loops = LocalSet::new();
+    loops.spawn_local(token::run(Rc::clone(&shared)));
+    loops.spawn_local(snapshot::run(Rc::clone(&shared)));
+    loops.spawn_local(pods::run(Rc::clone(&shared)));
+    loops.spawn_local(lacking::run(Rc::clone(&shared)));
+    loops.spawn_local(installation::run(Rc::clone(&shared)));
+    loops.spawn_local(taint::run(Rc::clone(&shared)));
+    loops.spawn_local(calls::run(Rc::clone(&shared)));
+    loops.spawn_local(events::run(Rc::clone(&shared)));
+    loops.spawn_local(node_state::run(Rc::clone(&shared)));
+    loops.spawn_local(serve::run(Rc::clone(&shared)));
+    loops
+        .run_until(async {
+            futures_util::future::select(std::pin::pin!(terminate.recv()), std::pin::pin!(interrupt.recv())).await;
+        })
+        .await;
+    // The loops end where they wait: each file that they write is whole or absent.
+    drop(loops);
+    snapshot::stop(&shared);
+    log::info!(
+        "the agent ends by a signal; the node goes on as it is, and the plugin asks the API server for networks"
+    );
+    Ok(())
+}

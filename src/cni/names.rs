@@ -59,6 +59,19 @@ pub fn interface(text: &str) -> Result<(), Error> {
     Err(Error::config(format!("{} is not an interface name: {rule}", quoted(text))))
 }
 
+/// A number for a name, the same in every build (FNV-1a), unlike that of std's hasher.
+pub fn stable_hash(name: impl IntoIterator<Item = u8>) -> u32 {
+    const OFFSET: u32 = 0x811c_9dc5;
+    const PRIME: u32 = 0x0100_0193;
+    name.into_iter().fold(OFFSET, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(PRIME))
+}
+
+/// The interface group (IFLA_GROUP) of links that belong to whatever bears this name. It is even, so that the next number
+/// is nobody else's; clear of the small numbers that administrators use; and positive where a tool reads it as signed.
+pub fn interface_group(name: impl IntoIterator<Item = u8>) -> u32 {
+    (stable_hash(name) & 0x3fff_fffe) | 0x4000_0000
+}
+
 /// Whether a plugin type is a meta-plugin's: one that attaches networks itself, as rooknet does.
 pub fn is_meta_plugin(type_name: &str) -> bool {
     matches!(type_name, "rooknet" | "multus" | "multus-shim")

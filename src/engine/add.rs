@@ -13,6 +13,7 @@ use super::call::{Call, Subject, release};
 use super::corrupt;
 use super::default_route::{self, Moved, Owner};
 use super::devices;
+use super::drain;
 use super::failures::sentence;
 use super::find::Sources;
 use super::identity::{interface_groups, journal_identity};
@@ -29,11 +30,10 @@ use crate::delegate::{self, Added};
 use crate::kernel::netlink::{Link, Netlink};
 use crate::kubeapi::credentials::Source;
 use crate::kubeapi::{ApiNetworks, Client};
-use crate::state::calls::Cause;
 use crate::state::deadline::{Deadline, Reason};
+use crate::state::fault;
 use crate::state::journal::{self, Journal, LinkIdentity, Read};
 use crate::state::lock::{CollectLock, ContainerLock, Patience};
-use crate::state::{draining, fault};
 
 /// How long a rollback may take, after the ADD's own deadline. Signals do not shorten it: a runtime that gives up on
 /// the ADD wants nothing left.
@@ -86,7 +86,7 @@ async fn attach_known(add: &Add<'_>, settings: &Settings, client: Option<&Client
 
 async fn attach_networks(add: &Add<'_>, report: &Report<'_>) -> Result<String> {
     let Add { call, netns, deadline, .. } = *add;
-    refuse_where_drained(call, report.pod)?;
+    drain::refuse_where_drained(call, report.pod)?;
     let primary = primary_result(call)?;
     let api = report.client.map(|client| ApiNetworks::new(client, deadline));
     let plan = plan::make(&Inputs {
@@ -126,24 +126,6 @@ async fn attach_networks(add: &Add<'_>, report: &Report<'_>) -> Result<String> {
         Ok(text) => Ok(text),
         Err(error) => Err(roll_back(add, &journal, &progress, error).await),
     }
-}
-
-/// On a node that is drained, a pod starts only without networks of its own choice. The node's `defaultNetworks` are no
-/// choice: what a daemon on every node has must not keep it from running there.
-fn refuse_where_drained(call: &Call, pod: &Pod) -> Result<()> {
-    let Some(draining) = draining::read(&call.config.state_dir) else { return Ok(()) };
-    if !pod.selects()? {
-        return Ok(());
-    }
-    call.record.cause(Cause::Draining);
-    Err(Error::new(
-        Code::TRY_AGAIN_LATER,
-        format!(
-            "pod {} selects networks, and this node is {draining}: it starts when that file is removed, or on another node",
-            pod.reference()
-        ),
-    )
-    .into())
 }
 
 /// How far an ADD has come, for its rollback.

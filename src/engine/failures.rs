@@ -135,3 +135,52 @@ impl fmt::Display for Failures {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+
+    use super::*;
+    use crate::state::deadline::Reason;
+
+    #[test]
+    fn the_kind_of_an_error_is_that_of_its_typed_cause_below_any_context() {
+        let locked = state::Error::Locked {
+            path: "/run/rooknet/locks/a".into(),
+            holder: "a process".to_owned(),
+            waited: std::time::Duration::ZERO,
+            reason: Reason::Deadline,
+        };
+        let interrupted = kubeapi::Error::Interrupted {
+            request: "GET pod a/b".to_owned(),
+            server: "https://a:1".to_owned(),
+            cause: Reason::Deadline,
+            last: "no answer".to_owned(),
+            tries: 1,
+        };
+        let of_code = |code| anyhow!(cni::Error::new(code, "m"));
+        let by_request = anyhow!(interrupted.to_cni());
+        for (error, expected) in [
+            (anyhow!(locked), Cause::Busy),
+            (anyhow!(interrupted), Cause::Api),
+            (by_request, Cause::Api),
+            (anyhow!(std::io::Error::other("m")), Cause::System),
+            (of_code(Code::INVALID_ENVIRONMENT), Cause::Call),
+            (of_code(Code::DECODE), Cause::Configuration),
+            (of_code(Code::FORBIDDEN), Cause::Policy),
+            (of_code(Code::TRY_AGAIN_LATER), Cause::Busy),
+            (of_code(Code::API), Cause::Api),
+            (of_code(Code(111)), Cause::Plugin),
+            (of_code(Code::IO), Cause::System),
+            (of_code(Code::INTERRUPTED), Cause::Interrupted),
+            (of_code(Code::EXISTS), Cause::State),
+            (of_code(Code::INTERNAL), Cause::Other),
+            (anyhow!("untyped"), Cause::Other),
+        ] {
+            let shown = format!("{error:#}");
+            assert_eq!(cause_of(&error), expected, "{shown}");
+            let placed = Err::<(), _>(error).context("network a/b").unwrap_err();
+            assert_eq!(cause_of(&placed), expected, "{shown}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::netns::PodNetns;
+use crate::cni::names;
 use crate::kernel::netns::{self, Identity};
 use crate::state::journal::{self, Journal, Key, NetnsIdentity};
 
@@ -21,13 +22,7 @@ pub(super) struct InterfaceGroups {
 /// The groups of a journal's links. Computed from the key, so that they are known even when the journal cannot be read:
 /// two journals in one namespace get different groups. Never 0, the kernel's default for everybody's links.
 pub(super) fn interface_groups(key: &Key) -> InterfaceGroups {
-    // FNV-1a: stable across builds, unlike std's hasher.
-    const OFFSET: u32 = 0x811c_9dc5;
-    const PRIME: u32 = 0x0100_0193;
-    let bytes = key.container_id.bytes().chain([b'@']).chain(key.ifname.bytes());
-    let hash = bytes.fold(OFFSET, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(PRIME));
-    // Kept clear of the small numbers that administrators use, and positive where a tool reads it as signed.
-    let native = (hash & 0x3fff_fffe) | 0x4000_0000;
+    let native = names::interface_group(key.container_id.bytes().chain([b'@']).chain(key.ifname.bytes()));
     InterfaceGroups { native, executed: native | 1 }
 }
 

@@ -13,6 +13,7 @@ mod corrupt;
 mod default_route;
 mod del;
 mod devices;
+mod drain;
 mod failures;
 mod find;
 mod gc;

@@ -26,7 +26,7 @@ use socket::{Question, Socket, attribute, each_attribute, number, text};
 
 pub use address::{DuplicateDetection, LinkAddress};
 pub use bridge::{PortChange, Vlans};
-pub use change::LinkChange;
+pub use change::{LinkChange, cut_alias};
 pub use create::{IpvlanFlag, IpvlanMode, Kind, MacvlanMode, NewLink, Peer};
 pub use details::{KindDetails, LinkDetails};
 pub use group::GroupDeletion;

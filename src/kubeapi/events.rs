@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::{Client, Method, Request};
 use super::error::Error;
@@ -40,8 +40,23 @@ pub struct Event<'a> {
 /// Those of [`Client::request`].
 pub async fn create(client: &Client, event: &Event<'_>, deadline: &Deadline) -> Result<(), Error> {
     let Reference { namespace, name } = event.pod;
+    let body = object(event).to_string();
+    let request = Request {
+        method: Method::Post,
+        path: &format!("/api/v1/namespaces/{namespace}/events"),
+        about: &format!("POST event of pod {namespace}/{name}"),
+        body: body.as_bytes(),
+        limit: MAX_EVENT_BYTES,
+        deadline,
+    };
+    client.request(&request).await.map(|_| ())
+}
+
+/// The Event object, for whoever creates it by another client.
+pub fn object(event: &Event<'_>) -> Value {
+    let Reference { namespace, name } = event.pod;
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let body = json!({
+    json!({
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"namespace": namespace, "generateName": format!("{}.", prefix(name))},
@@ -59,16 +74,6 @@ pub async fn create(client: &Client, event: &Event<'_>, deadline: &Deadline) -> 
         "lastTimestamp": now,
         "count": 1,
     })
-    .to_string();
-    let request = Request {
-        method: Method::Post,
-        path: &format!("/api/v1/namespaces/{namespace}/events"),
-        about: &format!("POST event of pod {namespace}/{name}"),
-        body: body.as_bytes(),
-        limit: MAX_EVENT_BYTES,
-        deadline,
-    };
-    client.request(&request).await.map(|_| ())
 }
 
 /// The beginning of an event's name: the server adds five letters and cuts what is longer than a name may be.

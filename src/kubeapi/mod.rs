@@ -20,6 +20,7 @@ mod pool;
 mod retry;
 mod server;
 mod tls;
+pub mod version;
 mod yaml;
 
 #[cfg(test)]

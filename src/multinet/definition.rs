@@ -19,6 +19,9 @@ pub const MAX_BYTES_OF_A_POD: usize = 8_388_608;
 /// Annotation that names the device plugin's resource from which the network's devices come.
 pub const RESOURCE_NAME_ANNOTATION: &str = "k8s.v1.cni.cncf.io/resourceName";
 
+/// Annotation by which a network asks for a link of each node's own ([`Definition::host_access`]).
+pub const HOST_ACCESS_ANNOTATION: &str = "rooknet.io/host-access";
+
 /// The API group of the object, and the version that rooknet reads.
 const API_VERSION: &str = "k8s.cni.cncf.io/v1";
 /// The kind of the object.
@@ -37,6 +40,9 @@ pub struct Definition {
     pub resource_name: Option<String>,
     /// Annotation `rooknet.io/node-ranges` as written, also when it is empty: whoever wrote it wants ranges.
     pub node_ranges: Option<String>,
+    /// Annotation `rooknet.io/host-access` as written: `true` for a network whose pods each node shall reach. Read by the
+    /// agent alone: an ADD does not fail for it.
+    pub host_access: Option<String>,
 }
 
 impl Definition {
@@ -80,6 +86,7 @@ impl Definition {
         let annotations = inner(what, &metadata, "metadata.", "annotations")?;
         let resource_name = string(what, &annotations, "metadata.annotations.", RESOURCE_NAME_ANNOTATION)?;
         let node_ranges = any_string(what, &annotations, "metadata.annotations.", node_ranges::ANNOTATION)?;
+        let host_access = any_string(what, &annotations, "metadata.annotations.", HOST_ACCESS_ANNOTATION)?;
         let config = string(what, &inner(what, &object, "", "spec")?, "spec.", "config")?;
         if config.as_deref().is_some_and(is_too_deep) {
             return Err(Error::config(format!(
@@ -93,6 +100,7 @@ impl Definition {
             config: config.filter(|config| !config.trim().is_empty()).unwrap_or_default(),
             resource_name,
             node_ranges,
+            host_access,
         })
     }
 }
@@ -146,7 +154,7 @@ mod tests {
             "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
             "metadata": {"name": "public", "namespace": "rook-ceph", "labels": {"a": "b"},
                          "annotations": {"k8s.v1.cni.cncf.io/resourceName": "intel.com/sriov", "other": "x",
-                                         "rooknet.io/node-ranges": "{}"}},
+                                         "rooknet.io/node-ranges": "{}", "rooknet.io/host-access": "true"}},
             "spec": {"config": "{\"type\": \"macvlan\", \"big\": 18446744073709551616}"}
         }"#;
         let expected = Definition {
@@ -155,6 +163,7 @@ mod tests {
             config: r#"{"type": "macvlan", "big": 18446744073709551616}"#.into(),
             resource_name: Some("intel.com/sriov".into()),
             node_ranges: Some("{}".into()),
+            host_access: Some("true".into()),
         };
         assert_eq!(parse(text).unwrap(), expected);
     }

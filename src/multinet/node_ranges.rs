@@ -130,6 +130,11 @@ impl NodeShare {
         &self.own
     }
 
+    /// The ranges of all nodes, this one's first: every address that a pod of the network may have.
+    pub fn ranges_of_all(&self) -> impl Iterator<Item = &Range> {
+        std::iter::once(&self.own).chain(&self.others).flat_map(NodeEntry::ranges)
+    }
+
     /// The node's ranges in the form of host-local's `runtimeConfig.ipRanges`, with every start and end written out.
     ///
     /// # Errors

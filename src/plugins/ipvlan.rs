@@ -14,7 +14,7 @@ use super::{Choice, Created, Site, conflict, creation, interface, keys};
 use crate::cni::result::CniResult;
 use crate::cni::text::quoted;
 use crate::cni::{Error, Object};
-use crate::kernel::netlink::{IpvlanFlag, IpvlanMode, Kind, KindDetails, Netlink, NewLink};
+use crate::kernel::netlink::{IpvlanFlag, IpvlanMode, Kind, KindDetails, Link, LinkDetails, Netlink, NewLink};
 
 /// Keys of the configuration, beside those of every plugin.
 const KEYS: [&str; 4] = ["master", "mode", "mtu", "linkInContainer"];
@@ -75,10 +75,42 @@ impl Config {
         self.addresses(None, previous)?;
         let master = self.master_behind(previous)?;
         let parent = master.find(site).await?;
-        let kind = Kind::Ipvlan { parent: parent.index, mode: self.mode, flag: IpvlanFlag::Bridge };
-        let new = NewLink { mtu: self.mtu, group: site.group, ..NewLink::new(site.ifname, kind) };
+        self.create_on(&master, parent, site).await
+    }
+
+    async fn create_on(&self, master: &Master, parent: Link, site: &Site<'_>) -> Result<Created, Error> {
+        let new = self.new_link(&parent, site.ifname, site.group);
         let link = creation::create_on(&parent, site, master.netlink(site), &new).await?;
         Ok(Created { link, master: Some(parent), host: None, bridge: None })
+    }
+
+    /// As [`Self::create`], of an ADD whose addresses are known.
+    pub(super) async fn create_again(&self, site: &Site<'_>) -> Result<Created, Error> {
+        let parent = self.master.find(site).await?;
+        self.create_on(&self.master, parent, site).await
+    }
+
+    /// The link that this configuration makes on `parent`.
+    pub(super) fn new_link<'a>(&self, parent: &Link, name: &'a str, group: u32) -> NewLink<'a> {
+        let kind = Kind::Ipvlan { parent: parent.index, mode: self.mode, flag: IpvlanFlag::Bridge };
+        NewLink { mtu: self.mtu, group, ..NewLink::new(name, kind) }
+    }
+
+    /// The same with the MTU of an interface that was there, where it is known.
+    pub(super) fn remade(&self, mtu: Option<u32>) -> Self {
+        Config { mtu: mtu.or(self.mtu), ..self.clone() }
+    }
+
+    pub(super) fn mtu(&self) -> Option<u32> {
+        self.mtu
+    }
+
+    /// Whether a link has the configuration's mode; `None` when it is of another kind.
+    pub(super) fn has_same_mode(&self, link: &LinkDetails) -> Option<bool> {
+        match link.kind {
+            KindDetails::Ipvlan(mode) => Some(mode == Some(self.mode)),
+            _ => None,
+        }
     }
 
     pub(super) async fn configure(
@@ -118,11 +150,7 @@ impl Config {
         if self.master.name.is_some() {
             self.master.find(site).await.map_err(|error| failed(error.message))?;
         }
-        let has_same_mode = match link.kind {
-            KindDetails::Ipvlan(mode) => Some(mode == Some(self.mode)),
-            _ => None,
-        };
-        check::kind(site, &link, "ipvlan", has_same_mode)?;
+        check::kind(site, &link, "ipvlan", self.has_same_mode(&link))?;
         check::addresses_and_routes(site, &link, previous).await
     }
 }

@@ -13,7 +13,7 @@ use crate::cni::args::Args;
 use crate::cni::result::CniResult;
 use crate::cni::text::quoted;
 use crate::cni::{Error, Object};
-use crate::kernel::netlink::{Kind, KindDetails, Link, LinkChange, MacvlanMode, Netlink, NewLink};
+use crate::kernel::netlink::{Kind, KindDetails, Link, LinkChange, LinkDetails, MacvlanMode, Netlink, NewLink};
 use crate::kernel::sysctl::Family;
 
 /// Keys of the configuration, beside those of every plugin.
@@ -67,10 +67,36 @@ impl Config {
     pub(super) async fn create(&self, site: &Site<'_>) -> Result<Created, Error> {
         let parent = self.master.find(site).await?;
         check_mtu(self.mtu, &parent)?;
-        let kind = Kind::Macvlan { parent: parent.index, mode: self.mode, bc_queue_len: self.bc_queue_len };
-        let new = NewLink { mtu: self.mtu, mac: self.mac, group: site.group, ..NewLink::new(site.ifname, kind) };
+        let new = self.new_link(&parent, site.ifname, site.group);
         let link = creation::create_on(&parent, site, self.master.netlink(site), &new).await?;
         Ok(Created { link, master: Some(parent), host: None, bridge: None })
+    }
+
+    /// The link that this configuration makes on `parent`.
+    pub(super) fn new_link<'a>(&self, parent: &Link, name: &'a str, group: u32) -> NewLink<'a> {
+        let kind = Kind::Macvlan { parent: parent.index, mode: self.mode, bc_queue_len: self.bc_queue_len };
+        NewLink { mtu: self.mtu, mac: self.mac, group, ..NewLink::new(name, kind) }
+    }
+
+    /// The same with the MAC and the MTU of an interface that was there, where they are known.
+    pub(super) fn remade(&self, mac: Option<[u8; 6]>, mtu: Option<u32>) -> Self {
+        Config { mac: mac.or(self.mac), mtu: mtu.or(self.mtu), ..self.clone() }
+    }
+
+    pub(super) fn mode(&self) -> MacvlanMode {
+        self.mode
+    }
+
+    pub(super) fn mtu(&self) -> Option<u32> {
+        self.mtu
+    }
+
+    /// Whether a link has the configuration's mode; `None` when it is of another kind.
+    pub(super) fn has_same_mode(&self, link: &LinkDetails) -> Option<bool> {
+        match link.kind {
+            KindDetails::Macvlan(mode) => Some(mode == Some(self.mode)),
+            _ => None,
+        }
     }
 
     pub(super) async fn configure(
@@ -98,11 +124,7 @@ impl Config {
     pub(super) async fn check(&self, site: &Site<'_>, previous: &CniResult) -> Result<(), Error> {
         let link = check::link(site, previous).await?;
         self.master.find(site).await.map_err(|error| failed(error.message))?;
-        let has_same_mode = match link.kind {
-            KindDetails::Macvlan(mode) => Some(mode == Some(self.mode)),
-            _ => None,
-        };
-        check::kind(site, &link, "macvlan", has_same_mode)?;
+        check::kind(site, &link, "macvlan", self.has_same_mode(&link))?;
         check::addresses_and_routes(site, &link, previous).await
     }
 }

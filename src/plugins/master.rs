@@ -62,6 +62,14 @@ impl Master {
         self.look_up(self.netlink(site)).await?.ok_or_else(|| Error::config(self.is_missing()))
     }
 
+    /// Looks one of the node's up; `None` when it is missing.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub(super) async fn on_node(&self, node: &Netlink) -> Result<Option<Link>, Error> {
+        if self.in_container { Ok(None) } else { self.look_up(node).await }
+    }
+
     /// STATUS: whether it is missing on the node. One of a pod cannot be known beforehand.
     ///
     /// # Errors

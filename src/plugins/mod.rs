@@ -19,6 +19,8 @@
 //! | `master` | the interface on which macvlan and ipvlan build |
 //! | `creation` | a link in the pod, under its name |
 //! | `interface` | addresses, routes and variables of a pod's interface |
+//! | `on_node` | a link on the node beside those of its pods |
+//! | `again` | a pod's link that went with its master, made again |
 //! | `carrier` | the wait until a link carries packets |
 //! | `conflict` | the probe for IPv4 addresses that another host has |
 //! | `keys` | keys that the main plugins have in common |
@@ -28,6 +30,7 @@
 
 pub mod ipam;
 
+mod again;
 mod bridge;
 mod carrier;
 mod check;
@@ -39,13 +42,16 @@ mod keys;
 mod macvlan;
 mod master;
 mod native;
+mod on_node;
 mod site;
 
 #[cfg(test)]
 mod testing;
 
+pub use again::Again;
 pub use interface::settle;
 pub use native::{Choice, Ipam, Main, Native, parse};
+pub use on_node::OnNode;
 pub use site::{Created, Site};
 
 /// The types of the main plugins that may be answered here.

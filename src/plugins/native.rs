@@ -5,6 +5,7 @@
 //! refuse is refused when it is read, before anything is touched.
 
 use super::ipam::{host_local, static_addresses};
+use super::master::Master;
 use super::{Created, Site, bridge, ipvlan, keys, macvlan};
 use crate::cni::args::Args;
 use crate::cni::result::CniResult;
@@ -113,6 +114,16 @@ impl Main {
             Main::Ipvlan(_) => "ipvlan",
             Main::Bridge(_) => "veth",
         }
+    }
+
+    /// The interface of the node on which the link stands; `None` where that is one of the pod's, or a bridge.
+    pub(super) fn master_of_node(&self) -> Option<&Master> {
+        let master = match self {
+            Main::Macvlan(config) => config.master(),
+            Main::Ipvlan(config) => config.master(),
+            Main::Bridge(_) => return None,
+        };
+        (!master.in_container).then_some(master)
     }
 
     /// What is asked of the node before an ADD touches anything: the master, and whether the MTU fits it.

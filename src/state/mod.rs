@@ -21,6 +21,7 @@ pub mod log;
 pub mod multus_cache;
 pub mod networks;
 mod process;
+pub mod shims;
 
 #[cfg(test)]
 pub(crate) mod testing;

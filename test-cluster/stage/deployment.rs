@@ -9,7 +9,7 @@ use super::{NODES, Node, Stage};
 use crate::support::run;
 
 /// The DaemonSet.
-const AGENT: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/rooknet";
+pub(super) const AGENT: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/rooknet";
 
 /// How rooknet is deployed.
 #[derive(Clone, Debug)]

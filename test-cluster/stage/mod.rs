@@ -81,6 +81,7 @@ impl Stage {
         let api = Api::new(&directory.join("kubeconfig"));
         let mut stage = Self { api, directory, nodes, before: [Holdings::new(), Holdings::new()], _turn: turn };
         stage.recover();
+        stage.define_kind();
         stage.define_networks();
         stage.count();
         stage

@@ -25,24 +25,29 @@ impl<'a> Multus<'a> {
         }
         for node in stage.nodes() {
             let daemon = json!({"chrootDir": "", "cniVersion": "0.3.1", "logLevel": "error", "logToStderr": true,
-                "cniConfigDir": "/etc/cni/net.d", "multusConfigFile": CONFLIST, "socketDir": "/run/multus/",
-                "binDir": "/opt/cni/bin"});
-            let primary = node.read_json("/etc/cni/net.d/10-primary.conflist");
+                "cniConfigDir": "/etc/cni/net.d", "multusConfigFile": "/etc/cni/00-multus.conf", "socketDir": "/run/multus/",
+                "binDir": "/opt/cni/bin", "kubeconfig": "/etc/cni/multus.kubeconfig"});
             let conflist = json!({"cniVersion": "1.1.0", "name": "pods", "type": "multus-shim",
                 "socketDir": "/run/multus/", "capabilities": {"portMappings": true}, "logToStderr": true,
                 "clusterNetwork": "/etc/cni/net.d/10-primary.conflist", "binDir": "/opt/cni/bin",
                 "kubeconfig": "/etc/cni/multus.kubeconfig"});
-            assert_eq!(primary["name"], "pods");
+            // The daemon puts it into its place when it is ready.
+            node.write("/etc/cni/00-multus.conf", &conflist.to_string());
             node.write("/etc/cni/multus-daemon.json", &daemon.to_string());
             // An administrator's: Multus must be held up by no right that it lacks.
             let server = stage.kubectl(&["config", "view", "--raw", "--output", "json"]);
             let mut kubeconfig: serde_json::Value = serde_json::from_str(&server).unwrap();
             kubeconfig["clusters"][0]["cluster"]["server"] = json!("https://10.96.0.1:443");
             node.write("/etc/cni/multus.kubeconfig", &kubeconfig.to_string());
+            // Where a pod's credentials are.
+            let token = kubeconfig["users"][0]["user"]["token"].as_str().expect("the administrator's token");
+            node.shell("mkdir -p /run/secrets/kubernetes.io/serviceaccount");
+            node.write("/run/secrets/kubernetes.io/serviceaccount/token", token);
+            node.shell("cp /etc/kubernetes/ca.crt /run/secrets/kubernetes.io/serviceaccount/ca.crt");
             let daemon = programs.join("multus-daemon");
             node.shell(&format!(
                 "cp {}/multus-shim /opt/cni/bin/multus-shim
-                 MULTUS_NODE_NAME={} KUBECONFIG=/etc/cni/multus.kubeconfig \
+                 MULTUS_NODE_NAME={} KUBERNETES_SERVICE_HOST=10.96.0.1 KUBERNETES_SERVICE_PORT=443 \
                     setsid {} -config /etc/cni/multus-daemon.json </dev/null >/run/multus.log 2>&1 &
                  echo $! >/run/multus.pid",
                 programs.display(),
@@ -53,7 +58,6 @@ impl<'a> Multus<'a> {
                 node.enter(&["curl", "--silent", "--unix-socket", "/run/multus/multus.sock", "http://x/healthz"])
                     .success()
             });
-            node.write(CONFLIST, &conflist.to_string());
         }
         for node in NODES {
             stage.await_ready(node);
@@ -71,8 +75,8 @@ impl Drop for Multus<'_> {
                 "sh",
                 "-c",
                 &format!(
-                    "rm -f {CONFLIST} /opt/cni/bin/multus-shim /etc/cni/multus-daemon.json /etc/cni/multus.kubeconfig
-                 kill $(cat /run/multus.pid); rm -rf /run/multus.pid /run/multus /run/multus.log /var/lib/cni/multus"
+                    "rm -f {CONFLIST} /etc/cni/00-multus.conf /opt/cni/bin/multus-shim /etc/cni/multus-daemon.json /etc/cni/multus.kubeconfig
+                 kill $(cat /run/multus.pid); rm -rf /run/secrets /run/multus.pid /run/multus /run/multus.log /var/lib/cni/multus"
                 ),
             ]);
         }

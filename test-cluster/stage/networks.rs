@@ -40,15 +40,25 @@ impl Stage {
         }
     }
 
+    /// Makes the kind of object that describes a network, where it is missing: it belongs to the cluster and not to
+    /// rooknet, so that it is none of what comes and goes with that.
+    #[track_caller]
+    pub(super) fn define_kind(&self) {
+        if self.api.request("GET", "/apis/k8s.cni.cncf.io/v1", "", None).status == 404 {
+            let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kustomize/crd/network-attachment-definition.yaml");
+            self.kubectl(&["apply", "--filename", file]);
+            self.wait_for("the kind of networks", || {
+                self.api.request("GET", "/apis/k8s.cni.cncf.io/v1/network-attachment-definitions", "", None).status
+                    == 200
+            });
+        }
+    }
+
     /// Defines a network in the storage cluster's namespace, or changes its definition.
     #[track_caller]
     pub(crate) fn define_network(&self, name: &str, definition: &Value) {
         let all = format!("/apis/k8s.cni.cncf.io/v1/namespaces/{NAMESPACE}/network-attachment-definitions");
         let one = format!("{all}/{name}");
-        if self.api.request("GET", "/apis/k8s.cni.cncf.io/v1", "", None).status == 404 {
-            // The kind comes with rooknet's manifests.
-            return;
-        }
         if self.api.find(&one).is_some() {
             self.api.delete(&one);
             self.wait_for("the former definition is gone", || self.api.find(&one).is_none());

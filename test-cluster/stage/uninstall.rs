@@ -2,12 +2,17 @@
 
 use std::path::Path;
 
-use super::{NODES, Stage};
+use super::deployment::AGENT;
+use super::{NODES, Node, Stage};
 
 impl Stage {
     /// Takes rooknet off both nodes by the documented commands and waits until it is gone; what is not there is no error.
     #[track_caller]
     pub(crate) fn uninstall(&self) {
+        let is_there = |node: &Node| node.read("/etc/cni/net.d/00-rooknet.conflist").is_some();
+        if self.api.find(AGENT).is_none() && !self.nodes.iter().any(is_there) {
+            return;
+        }
         self.begin_uninstall();
         self.await_agents();
         self.finish_uninstall();

@@ -29,7 +29,7 @@ pub(crate) use certificates::{Authority, Certificate};
 pub(crate) use client::{Answer, Caller, MERGE_PATCH, enter, trusting};
 pub(crate) use kubeconfig::{Credential, Kubeconfig};
 pub(crate) use objects::pod_path;
-pub(crate) use rights::Account;
+pub(crate) use rights::{AGENT, Account};
 pub(crate) use server::ApiServer;
 
 /// The API servers' IPv4 address on the management network.
@@ -74,8 +74,8 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster of this test program, started by whoever comes first, with `deploy/kustomize` applied for both
-    /// accounts.
+    /// The cluster of this test program, started by whoever comes first, with the rights of `deploy/kustomize` applied
+    /// for all accounts.
     pub(crate) fn shared() -> &'static Cluster {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         SHARED.get_or_init(|| {

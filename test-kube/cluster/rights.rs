@@ -15,6 +15,8 @@ pub(crate) enum Account {
     WithEvents,
 }
 
+/// The agent's service account, in kube-system.
+pub(crate) const AGENT: &str = "rooknet-agent";
 /// What the names of the second installation begin with.
 const WITH_EVENTS: &str = "eventful";
 /// A pod of no node, on which the policy is tried.
@@ -48,13 +50,35 @@ impl Account {
 }
 
 impl Cluster {
-    /// Applies `deploy/kustomize` for both accounts and waits until it is in force.
+    /// Applies the rights of `deploy/kustomize` for all accounts and waits until they are in force.
     pub(super) fn install_rights(&self) {
         let definition = project_file("deploy/kustomize/crd/network-attachment-definition.yaml");
-        self.apply(&[definition, Account::Plain.manifests(), Account::WithEvents.manifests()].join("---\n"));
+        let agent = ["agent-admission-policy", "agent-rbac"]
+            .map(|name| project_file(&format!("deploy/kustomize/base/{name}.yaml")))
+            .join("---\n");
+        self.apply(&[definition, agent, Account::Plain.manifests(), Account::WithEvents.manifests()].join("---\n"));
         self.create_namespace(PROBE);
+        self.create_node(PROBE);
         self.create_pod(PROBE, PROBE, "", &json!({}));
         self.wait_until_rights_hold(self.server());
+    }
+
+    /// Waits until `server` keeps the agent to what the policies leave of its rights.
+    fn wait_until_agent_is_bounded(&self, server: &ApiServer) {
+        // Bound to nothing, so that it may do nothing.
+        let token = self.token("kube-system", AGENT, None);
+        wait_until("the admission policy on nodes", PATIENCE, || {
+            let (path, patch) =
+                (format!("/api/v1/nodes/{PROBE}?dryRun=All"), json!({"metadata": {"labels": {"a": "b"}}}));
+            let answer = server.request("PATCH", &path, &token, MERGE_PATCH, Some(&patch));
+            answer.message().contains("ValidatingAdmissionPolicy")
+        });
+        wait_until("the admission policy on tokens", PATIENCE, || {
+            let path = "/api/v1/namespaces/kube-system/serviceaccounts/rooknet/token";
+            let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+            let answer = server.request("POST", path, &token, "application/json", Some(&request));
+            answer.message().contains("ValidatingAdmissionPolicy")
+        });
     }
 
     /// Waits until `server` knows the network kind and refuses by the policies what RBAC grants: all of it takes effect
@@ -64,6 +88,7 @@ impl Cluster {
             let path = "/apis/k8s.cni.cncf.io/v1/network-attachment-definitions?limit=1";
             server.request("GET", path, ADMIN, "", None).is_success()
         });
+        self.wait_until_agent_is_bounded(server);
         let pod = format!("/api/v1/namespaces/{PROBE}/pods/{PROBE}/status?dryRun=All");
         let events = format!("/api/v1/namespaces/{PROBE}/events?dryRun=All");
         let event = json!({

@@ -22,7 +22,7 @@ fn explained_files() -> Vec<String> {
 }
 
 /// Literals that are no message of their own: what a message calls a thing, and what is only ever a part of one.
-const NAMES_AND_PARTS: [&str; 26] = [
+const NAMES_AND_PARTS: [&str; 25] = [
     "the API server of {}",
     "of the API server {}",
     "the service account in",
@@ -49,8 +49,6 @@ const NAMES_AND_PARTS: [&str; 26] = [
     // What is compared with the words of a library.
     "too large",
     "received fatal alert: ",
-    // What an event says that tells of no fault.
-    "Add {} [{}] from {}",
 ];
 
 /// Every code span of the first column, with its document.

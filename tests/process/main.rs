@@ -17,14 +17,18 @@
 mod support;
 
 mod about;
+mod agent_step;
 mod bad_input;
+mod calls;
 mod check;
 mod cni_cases;
+mod collect;
 mod concurrency;
 mod default_routes;
 mod delegating;
 mod devices;
 mod disk;
+mod draining;
 mod faults;
 mod fixture;
 mod gc;
@@ -46,6 +50,7 @@ mod node_ranges;
 mod orphans;
 mod retries;
 mod signals;
+mod snapshot;
 mod standard;
 mod status;
 mod undeletable;

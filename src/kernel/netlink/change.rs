@@ -66,6 +66,27 @@ impl Netlink {
         let question = Question { operation: "change", object: &object };
         self.socket.ask(question, RouteNetlinkMessage::SetLink(message), 0).await.map(drop)
     }
+
+    /// Puts words to a link (`ip link set alias`), in place of those that it had. Of a longer text the kernel would take
+    /// nothing, so it is cut to the 255 bytes that it takes.
+    ///
+    /// # Errors
+    /// When the kernel refuses: errno ENODEV when the link is gone.
+    pub async fn set_alias(&self, index: u32, words: &str) -> Result<(), Error> {
+        let mut message = link_message(index);
+        message.attributes.push(LinkAttribute::IfAlias(cut_alias(words).to_owned()));
+        let object = format!("{} (alias)", link_object(index));
+        let question = Question { operation: "change", object: &object };
+        self.socket.ask(question, RouteNetlinkMessage::SetLink(message), 0).await.map(drop)
+    }
+}
+
+/// As much of an alias as the kernel takes (IFALIASZ, without its NUL), in whole characters.
+pub fn cut_alias(words: &str) -> &str {
+    const LIMIT: usize = 255;
+    let ends = words.char_indices().map(|(start, letter)| start.saturating_add(letter.len_utf8()));
+    let end = ends.take_while(|end| *end <= LIMIT).last().unwrap_or_default();
+    words.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -56,3 +56,20 @@ fn a_refused_change_lists_what_was_asked() {
         assert_eq!(error.errno(), Some(libc::ENODEV), "{error}");
     });
 }
+
+#[test]
+fn an_alias_is_set_replaced_and_cut_to_what_the_kernel_takes() {
+    in_new_netns(|| async {
+        ip("link add veth0 type veth peer name net1");
+        let netlink = Netlink::own().unwrap();
+        let index = netlink.link_by_name("veth0").await.unwrap().unwrap().index;
+        for words in ["rooknet: rook-ceph/public", "ä", &"ä".repeat(200)] {
+            netlink.set_alias(index, words).await.unwrap();
+            let alias = netlink.link_details(index).await.unwrap().unwrap().alias;
+            assert_eq!(alias, cut_alias(words));
+            assert_eq!(alias.len(), words.len().min(254), "whole characters: {alias}");
+        }
+        let error = netlink.set_alias(4711, "gone").await.unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ENODEV), "{error}");
+    });
+}

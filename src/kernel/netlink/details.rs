@@ -6,7 +6,7 @@ use netlink_packet_core::Emitable;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkMessage};
 
-use super::socket::{Question, attribute, number};
+use super::socket::{Question, attribute, number, text};
 use super::{
     IpvlanMode, Link, MacvlanMode, Netlink, link_message, link_object, named_message, parse_link, without_statistics,
 };
@@ -20,6 +20,8 @@ const OPERATIONAL: u8 = 6;
 pub struct LinkDetails {
     /// What every link says.
     pub link: Link,
+    /// The words that an administrator or a program has put to it (`ip link set alias`); empty without any.
+    pub alias: String,
     /// IFLA_LINK: the ifindex of a macvlan's or ipvlan's parent, of a veth's other end.
     pub parent: Option<u32>,
     /// The parent is in another namespace, and so is its ifindex.
@@ -97,6 +99,7 @@ fn parse(answer: &[u8]) -> Option<LinkDetails> {
     let data = attribute(attributes, libc::IFLA_LINKINFO).and_then(|info| attribute(info, libc::IFLA_INFO_DATA));
     let kind = kind_details(&link.kind, data.unwrap_or_default());
     Some(LinkDetails {
+        alias: attribute(attributes, libc::IFLA_IFALIAS).map(text).unwrap_or_default(),
         parent: index_in(libc::IFLA_LINK),
         parent_elsewhere: attribute(attributes, libc::IFLA_LINK_NETNSID).is_some(),
         master: index_in(libc::IFLA_MASTER),

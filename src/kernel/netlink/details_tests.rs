@@ -24,7 +24,7 @@ fn a_macvlan_says_its_parent_mode_and_state() {
             assert_eq!(found.kind, KindDetails::Macvlan(mode), "{text}");
             assert_eq!((found.parent, found.parent_elsewhere, found.master), (Some(parent), false, None));
             assert!(!found.up && !found.operational && !found.promiscuous);
-            assert_eq!(found.link.name, "net1");
+            assert_eq!((found.link.name.as_str(), found.alias.as_str()), ("net1", ""));
             ip("link del net1");
         }
         assert_eq!(netlink.link_details(4711).await.unwrap(), None);

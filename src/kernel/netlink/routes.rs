@@ -32,6 +32,10 @@ pub struct Route {
     pub table: u32,
     /// A number of `/etc/iproute2/rt_scopes`: 0 universe, 253 link. IPv6 has only 0.
     pub scope: u8,
+    /// The address that the node's own packets on it bear (`src`); None leaves the choice to the kernel.
+    pub source: Option<IpAddr>,
+    /// Who made it, a number of `/etc/iproute2/rt_protos`: [`Route::BOOT`] for ours, 2 for the kernel's own.
+    pub protocol: u8,
     /// The metric; a lower one is preferred. None is 0 in IPv4, and 1024 in IPv6 when added.
     pub priority: Option<u32>,
     /// The largest packet on this route, in bytes.
@@ -44,6 +48,9 @@ impl Route {
     /// Table main, as the kernel's table of names has it.
     pub const MAIN_TABLE: u32 = RouteHeader::RT_TABLE_MAIN as u32;
 
+    /// Who makes routes by `ip route add` and in CNI plugins.
+    pub const BOOT: u8 = 3;
+
     /// A route of scope universe in table main, as the reference plugins make it.
     pub fn new(destination: IpNetwork, device: u32, gateway: Option<IpAddr>) -> Route {
         Route {
@@ -52,6 +59,8 @@ impl Route {
             gateway,
             table: Route::MAIN_TABLE,
             scope: 0,
+            source: None,
+            protocol: Route::BOOT,
             priority: None,
             mtu: None,
             advmss: None,
@@ -79,7 +88,7 @@ impl Route {
         message.header = RouteHeader {
             address_family: if self.destination.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet },
             destination_prefix_length: self.destination.prefix(),
-            protocol: RouteProtocol::Boot,
+            protocol: RouteProtocol::from(self.protocol),
             scope: self.scope.into(),
             kind: RouteType::Unicast,
             ..RouteHeader::default()
@@ -95,6 +104,7 @@ impl Route {
             (_, Some(gateway)) => attributes.push(RouteAttribute::Gateway(RouteAddress::from(gateway))),
             (_, None) => {}
         }
+        attributes.extend(self.source.map(|source| RouteAttribute::PrefSource(RouteAddress::from(source))));
         attributes.extend(self.priority.map(RouteAttribute::Priority));
         let metrics: Vec<_> =
             self.mtu.map(RouteMetric::Mtu).into_iter().chain(self.advmss.map(RouteMetric::Advmss)).collect();
@@ -114,6 +124,21 @@ impl Netlink {
         let object = route.describe();
         let question = Question { operation: "add", object: &object };
         self.socket.ask(question, RouteNetlinkMessage::NewRoute(route.message()), NLM_F_CREATE).await.map(drop)
+    }
+
+    /// Removes a route: the first with all that `route` says of destination, link, gateway, table, scope, source, metric
+    /// and protocol. Ok when there is none.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn delete_route(&self, route: &Route) -> Result<(), Error> {
+        let object = route.describe();
+        let question = Question { operation: "remove", object: &object };
+        let selected = Route { mtu: None, advmss: None, ..*route };
+        match self.socket.ask(question, RouteNetlinkMessage::DelRoute(selected.message()), 0).await {
+            Err(error) if matches!(error.errno(), Some(libc::ESRCH | libc::ENODEV)) => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     /// The unicast routes over a link, in all tables, IPv4 first. Of a route with several next hops each one over this
@@ -176,6 +201,11 @@ fn parse(header: &RouteHeader, answer: &[u8], index: u32) -> Option<Vec<Route>> 
         gateway: None,
         table: number_in(libc::RTA_TABLE).unwrap_or_else(|| header.table.into()),
         scope: header.scope.into(),
+        source: match attribute(attributes, libc::RTA_PREFSRC) {
+            Some(value) => Some(address(value)?),
+            None => None,
+        },
+        protocol: header.protocol.into(),
         priority: number_in(libc::RTA_PRIORITY),
         mtu: attribute(metrics, RTAX_MTU).and_then(number),
         advmss: attribute(metrics, RTAX_ADVMSS).and_then(number),

@@ -47,6 +47,8 @@ fn a_route_is_what_ip_would_make_and_is_listed_as_it_was_added() {
             ("default via 10.1.0.1", new("0.0.0.0/0", "10.1.0.1")),
             ("default via 10.1.0.1 metric 100", Route { priority: Some(100), ..new("0.0.0.0/0", "10.1.0.1") }),
             ("10.3.0.0/16 scope link", Route { scope: 253, ..new("10.3.0.0/16", "") }),
+            ("10.3.1.0/24 src 10.1.0.2", Route { source: gateway("10.1.0.2"), scope: 253, ..new("10.3.1.0/24", "") }),
+            ("10.3.2.0/24 scope global proto static", Route { protocol: 4, ..new("10.3.2.0/24", "") }),
             ("10.3.0.0/16 scope global", new("10.3.0.0/16", "")),
             ("10.4.0.1/32 via 10.1.0.1 table 99", Route { table: 99, ..new("10.4.0.1/32", "10.1.0.1") }),
             ("10.4.0.0/24 via 10.1.0.1 table 70000", Route { table: 70000, ..new("10.4.0.0/24", "10.1.0.1") }),
@@ -83,7 +85,12 @@ fn a_route_is_what_ip_would_make_and_is_listed_as_it_was_added() {
             assert_eq!(shown(), expected, "{words}");
             let error = netlink.add_route(&route).await.unwrap_err();
             assert_eq!(error.errno(), Some(libc::EEXIST), "{words}: {error}");
-            ip(&format!("{family} route del {words} dev net1"));
+            netlink.delete_route(&Route { destination: network("10.99.0.0/16"), ..route }).await.unwrap();
+            netlink.delete_route(&Route { protocol: 99, ..route }).await.unwrap();
+            assert_eq!(shown(), expected, "{words}: another one was removed");
+            netlink.delete_route(&route).await.unwrap();
+            assert_eq!(shown(), before, "{words}");
+            netlink.delete_route(&route).await.unwrap();
         }
     });
 }

@@ -1,0 +1,44 @@
+//! What a round of the agent found and could not, or must not, put right by itself.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Weight {
+    /// It works, and would work better otherwise.
+    Advice,
+    /// Something that was asked for is not there.
+    Fault,
+}
+
+/// A finding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub weight: Weight,
+    /// What it is about: a network (`namespace/name`), a pod, a container, the node.
+    pub about: String,
+    /// One sentence: what is wrong, where, and what would be right.
+    pub text: String,
+}
+
+impl Finding {
+    /// Something that was asked for is not there.
+    pub fn fault(about: impl Into<String>, text: impl fmt::Display) -> Finding {
+        Finding { weight: Weight::Fault, about: about.into(), text: text.to_string() }
+    }
+
+    /// Something that would be better otherwise.
+    pub fn advice(about: impl Into<String>, text: impl fmt::Display) -> Finding {
+        Finding { weight: Weight::Advice, about: about.into(), text: text.to_string() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.about, self.text)
+    }
+}

@@ -1,0 +1,68 @@
+//! Which deployment this agent belongs to: the uid of its DaemonSet.
+//!
+//! An uninstall must not be undone by an agent that has not been deleted yet, and a cluster in which rooknet is
+//! installed again has another DaemonSet. The agent's own token names its pod, and the pod names what made it.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::connection::Connection;
+use super::token::claims::payload;
+use crate::state::files;
+
+/// Bytes of a token, at most.
+const MAX_BYTES: u64 = 65_536;
+
+/// The uid of the DaemonSet; of the pod itself when nothing made it; empty when it is not known, which is an agent by
+/// hand, or for now one without an API server.
+pub(super) async fn of(connection: &Connection) -> String {
+    #[derive(Deserialize)]
+    struct Claims {
+        #[serde(rename = "kubernetes.io")]
+        private: Private,
+    }
+    #[derive(Deserialize)]
+    struct Private {
+        namespace: String,
+        pod: Pod,
+    }
+    #[derive(Deserialize)]
+    struct Pod {
+        name: String,
+        uid: String,
+    }
+    let text = connection.own_token().and_then(|path| files::read_text(path, MAX_BYTES).ok().flatten());
+    let claims = text.and_then(|text| serde_json::from_slice::<Claims>(&payload(text.trim()).ok()?).ok());
+    let Some(Claims { private: Private { namespace, pod } }) = claims else { return String::new() };
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{}", pod.name);
+    match connection.request(hyper::Method::GET, &path, "", None).await {
+        Ok(object) => owner(&object).unwrap_or(pod.uid),
+        Err(failure) => {
+            log::debug!("which deployment this agent belongs to is not known: {failure}");
+            String::new()
+        }
+    }
+}
+
+/// The uid of what made a pod.
+fn owner(pod: &Value) -> Option<String> {
+    let owners = pod.pointer("/metadata/ownerReferences")?.as_array()?;
+    let controller = owners.iter().find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true))?;
+    controller.get("uid")?.as_str().map(ToOwned::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_controls_a_pod_is_told_from_what_merely_owns_it() {
+        let owned = |references: Value| owner(&json!({"metadata": {"ownerReferences": references}}));
+        let references = json!([{"kind": "X", "uid": "1"}, {"kind": "DaemonSet", "uid": "2", "controller": true}]);
+        assert_eq!(owned(references).as_deref(), Some("2"));
+        assert_eq!(owned(json!([{"uid": "1", "controller": false}])), None);
+        assert_eq!(owner(&json!({})), None);
+    }
+}
