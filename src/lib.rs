@@ -5,7 +5,7 @@
 //! | Floor | Rooms | What lives there |
 //! |---|---|---|
 //! | 7 | `cli` | rooknetctl's subcommands: arguments and printing (feature `cli`, as the next two floors) |
-//! | 6 | `agent`, `install` | what keeps a node healthy; what puts rooknet there and takes it away |
+//! | 6 | `agent`, `install`, `inspect` | what keeps a node healthy; what puts rooknet there and takes it away; what is seen and wrong there |
 //! | 5 | [`engine`] | one CNI call as a story: plan, add, del, check, gc, status |
 //! | 4 | [`delegate`] | one network: its plugins in order, each a process of its own |
 //! | 3 | [`plugins`] | plugins of the reference set, done in this process: host-local, static |
@@ -22,6 +22,8 @@ pub mod cli;
 pub mod cni;
 pub mod delegate;
 pub mod engine;
+#[cfg(feature = "cli")]
+pub mod inspect;
 #[cfg(feature = "cli")]
 pub mod install;
 pub mod kernel;

@@ -7,7 +7,7 @@
 #
 #   enter NODE COMMAND…                        runs a command in a node's namespaces; NODE may be `control`
 #   stop | start NODE containerd | kubelet     a daemon of a node; containers go on without it
-#   reboot NODE                                all processes and namespaces of a node, /run and its boot id are new
+#   reboot NODE                                all processes and namespaces of a node and its /run are new
 #   nic NODE stor0 | stor1 delete | create     a storage interface vanishes, or comes back
 #   api stop | start                           the API server; etcd goes on
 #   import IMAGE.tar NODE                      an image into a node's containerd

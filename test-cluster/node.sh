@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# The nodes: sourced by cluster.sh. What a node keeps over a reboot is in $directory/NODE/root, which it sees at the
+# The nodes: sourced by cluster.sh. What a node keeps over a reboot is in $directory/NODE/files, which it sees at the
 # usual places; see node-mounts.sh.
 
 # make_node NODE: the files of a node that was never started.
 make_node() {
-    local node=$1 root=$directory/$1/root
-    mkdir -p "$root"/{opt/cni/bin,etc/cni/net.d,etc/containerd,etc/kubernetes/manifests}
-    cp "$tools"/cni/* "$root/opt/cni/bin/"
-    cat >"$root/etc/cni/net.d/10-primary.conflist" <<JSON
+    local node=$1 files=$directory/$1/files
+    mkdir -p "$files"/{opt/cni/bin,etc/cni/net.d,etc/containerd,etc/kubernetes/manifests}
+    cp "$tools"/cni/* "$files/opt/cni/bin/"
+    cat >"$files/etc/cni/net.d/10-primary.conflist" <<JSON
 {
   "cniVersion": "1.1.0",
   "name": "pods",
@@ -25,7 +25,7 @@ make_node() {
   ]
 }
 JSON
-    cat >"$root/etc/containerd/config.toml" <<TOML
+    cat >"$files/etc/containerd/config.toml" <<TOML
 version = 3
 root = "/var/lib/containerd"
 state = "/run/containerd"
@@ -46,9 +46,9 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
   # Only who has CAP_SYS_RESOURCE may make a process less likely to be killed.
   restrict_oom_score_adj = true
 TOML
-    write_kubeconfig "$root/etc/kubernetes/kubelet.conf" "$node" "$api_url"
-    cp "$control/ca.crt" "$root/etc/kubernetes/ca.crt"
-    cat >"$root/etc/kubernetes/kubelet.yaml" <<YAML
+    write_kubeconfig "$files/etc/kubernetes/kubelet.conf" "$node" "$api_url"
+    cp "$control/ca.crt" "$files/etc/kubernetes/ca.crt"
+    cat >"$files/etc/kubernetes/kubelet.yaml" <<YAML
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
@@ -78,7 +78,7 @@ start_node() {
     local node=$1
     make_node_network "$node"
     start_daemon "$node/holder" nsenter --net="/run/netns/$(netns "$node")" -- unshare --mount --propagation private \
-        sh -c "$(cat ../test-netns/provide.sh node-mounts.sh)" "$node" "$directory/$node/root"
+        sh node-mounts.sh "$directory/$node/files"
     wait_until "the mounts of $node" are_mounts_ready "$node"
     start_containerd "$node"
     start_kubelet "$node"
@@ -86,7 +86,14 @@ start_node() {
 
 are_mounts_ready() {
     need_running "$1/holder"
-    [[ -e /proc/$(daemon_pid "$1/holder")/root/run/.ready ]]
+    [[ -e $(run_of "$1")/.ready ]]
+}
+
+# A node's /run, as it is seen from the machine.
+run_of() {
+    local holder
+    holder=$(daemon_pid "$1/holder") || fail "$1 is not running"
+    echo "/proc/$holder/root/run"
 }
 
 # on NODE COMMAND…: goes on as a command in a node's namespaces, in which $directory may not be seen.
@@ -165,8 +172,8 @@ stop_kubelet() {
 # Ready by its own word since it started: an older word stays in the API server for a while.
 is_node_ready() {
     api_get "/api/v1/nodes/$1" 2>/dev/null |
-        jq --exit-status --arg boot "$(<"/proc/$(daemon_pid "$1/holder")/root/run/.boot_id")" \
-            '.status.nodeInfo.bootID == $boot and any(.status.conditions[]; .type == "Ready" and .status == "True")
+        jq --exit-status --arg booted "$(<"$(run_of "$1")/.booted")" \
+            'any(.status.conditions[]; .type == "Ready" and .status == "True" and .lastHeartbeatTime >= $booted)
              and .spec.taints == null' \
             >/dev/null
 }

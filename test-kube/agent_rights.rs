@@ -57,13 +57,9 @@ fn granted() -> BTreeSet<String> {
         "list  pods",
         "watch  pods",
         "create  pods/eviction",
-        "get k8s.cni.cncf.io network-attachment-definitions",
         "list k8s.cni.cncf.io network-attachment-definitions",
         "watch k8s.cni.cncf.io network-attachment-definitions",
         "create  events",
-        "patch  events",
-        "create events.k8s.io events",
-        "patch events.k8s.io events",
     ];
     granted.map(str::to_owned).into()
 }

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Measures what the API server costs an ADD (test-kube/measure.rs): prints medians, their ratio and peaks of memory.
+# Measures what the API server costs an ADD (test-kube/measure.rs): prints medians, their ratio and peaks of memory; and
+# the agent's memory (test-kube/agent/measure.rs).
 #
-# ROOKNET: the plugin (target/dist/rooknet). ROOKNET_CNI_TOOLS: cnitool and the reference plugins.
+# ROOKNET: the plugin (target/dist/rooknet). ROOKNETCTL: the agent (the tests' own build).
+# ROOKNET_CNI_TOOLS: cnitool and the reference plugins.
 # ROOKNET_CONTROL_PLANE: the API server and etcd.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,4 +15,4 @@ ROOKNET=$(realpath "${ROOKNET:-target/dist/rooknet}")
 ROOKNET_CNI_TOOLS=${ROOKNET_CNI_TOOLS:-$(./test-netns/tools.sh)}
 ROOKNET_CONTROL_PLANE=${ROOKNET_CONTROL_PLANE:-$(./test-kube/control-plane.sh)}
 export ROOKNET ROOKNET_CNI_TOOLS ROOKNET_CONTROL_PLANE
-exec cargo test --locked --features fault-injection --test kube -- --ignored --nocapture measure::
+exec cargo test --locked --features fault-injection,cli --test kube -- --ignored --nocapture measure::

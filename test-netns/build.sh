@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Builds the release binary for this machine's architecture, statically, and leaves it as target/dist/rooknet when it
-# is fit to be installed.
+# build.sh [PROGRAM…]: builds the release binaries (rooknet and rooknetctl, unless some are named) for this machine's
+# architecture, statically, and leaves each in target/dist when it is fit to be installed. The same source, compiler and
+# C compiler give the same bytes, wherever the checkout, cargo's home and the target directory are.
 set -euo pipefail
 source "$(dirname "$0")/machine.sh"
 cd "$(dirname "$0")/.."
-
-size_limit=5000000
 
 case $(uname -m) in
 x86_64) target=x86_64-unknown-linux-musl ;;
@@ -25,30 +24,52 @@ if [[ ! -d $(rustc --print target-libdir --target "$target") ]]; then
     rustup target add "$target" || fail "rustup cannot add the target $target: is Rust's download site reachable?"
 fi
 
-# With a target directory of the user's, cargo's own answer is the only sure one. It also says with which features.
-artifact=$(cargo build --release --locked --bin rooknet --target "$target" --message-format=json-render-diagnostics |
-    grep '"executable":"' | tail -n 1) || fail "the build failed"
-built=$(sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' <<<"$artifact")
-[[ -f $built ]] || fail "cargo named no program that it built"
+# Panics name source files, and cryptography's C does so too: by names that are the same everywhere.
+separator=$'\x1f'
+export CARGO_ENCODED_RUSTFLAGS=${CARGO_ENCODED_RUSTFLAGS:+$CARGO_ENCODED_RUSTFLAGS$separator}
+CARGO_ENCODED_RUSTFLAGS+=--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo$separator
+CARGO_ENCODED_RUSTFLAGS+=--remap-path-prefix=$PWD=/rooknet
+export "CFLAGS_${target//-/_}=-ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}=/cargo"
 
-# Each check fails also when it cannot be made.
-headers=$(readelf --wide --program-headers "$built")
-[[ $headers != *INTERP* ]] || fail "$built is not static: it asks for a program interpreter"
-sections=$(readelf --wide --section-headers "$built")
-[[ $sections != *.symtab* ]] || fail "$built is not stripped"
-size=$(stat --format=%s "$built")
-((size < size_limit)) || fail "$built has $size bytes, and $size_limit are too many"
-# Twice, since an optimizer may take a short text apart so that it is not found.
-[[ $artifact == *'"features":['* && $artifact != *fault-injection* ]] ||
-    fail "$built was built with fault-injection: the points at which tests kill it are in it"
-found=0
-grep --quiet --text ROOKNET_FAULT "$built" || found=$?
-[[ $found -eq 1 ]] || fail "$built contains ROOKNET_FAULT: the points at which tests kill it are in it"
-"$built" --version >/dev/null || fail "$built --version fails"
+# build PROGRAM SIZE-LIMIT FEATURES OPTION…
+build() {
+    local program=$1 size_limit=$2 features=$3 artifact built headers sections size found
+    shift 3
+    # With a target directory of the user's, cargo's own answer is the only sure one. It also says with which features.
+    artifact=$(cargo build --locked --bin "$program" --target "$target" --message-format=json-render-diagnostics "$@" |
+        grep '"executable":"' | tail -n 1) || fail "the build of $program failed"
+    built=$(sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' <<<"$artifact")
+    [[ -f $built ]] || fail "cargo named no program that it built"
 
-mkdir -p target/dist
-new=$(mktemp target/dist/.rooknet.XXXXXX)
-trap 'rm -f "$new"' EXIT
-install -m 0755 "$built" "$new"
-mv -f "$new" target/dist/rooknet
-echo "target/dist/rooknet: $size bytes, static, $target"
+    # Each check fails also when it cannot be made.
+    headers=$(readelf --wide --program-headers "$built")
+    [[ $headers != *INTERP* ]] || fail "$built is not static: it asks for a program interpreter"
+    sections=$(readelf --wide --section-headers "$built")
+    [[ $sections != *.symtab* ]] || fail "$built is not stripped"
+    size=$(stat --format=%s "$built")
+    ((size < size_limit)) || fail "$built has $size bytes, and $size_limit are too many"
+    # Twice, since an optimizer may take a short text apart so that it is not found.
+    [[ $artifact == *"\"features\":[$features]"* ]] ||
+        fail "$built was built with other features than [$features]; with fault-injection tests can kill it"
+    found=0
+    grep --quiet --text ROOKNET_FAULT "$built" || found=$?
+    [[ $found -eq 1 ]] || fail "$built contains ROOKNET_FAULT: the points at which tests kill it are in it"
+    "$built" --version >/dev/null || fail "$built --version fails"
+
+    mkdir -p target/dist
+    new=$(mktemp "target/dist/.$program.XXXXXX")
+    trap 'rm -f "$new"' EXIT
+    install -m 0755 "$built" "$new"
+    mv -f "$new" "target/dist/$program"
+    echo "target/dist/$program: $size bytes, static, $target"
+}
+
+programs=("$@")
+[[ ${#programs[@]} -gt 0 ]] || programs=(rooknet rooknetctl)
+for program in "${programs[@]}"; do
+    case $program in
+    rooknet) build rooknet 5000000 "" --release ;;
+    rooknetctl) build rooknetctl 16000000 '"cli"' --profile release-ctl --features cli ;;
+    *) fail "there is no program $program" ;;
+    esac
+done

@@ -1,7 +1,7 @@
-# shellcheck shell=sh
+#!/bin/sh
 # Turns the mount and network namespace in which it runs into a "node", and holds both until its stdin ends.
 #
-#   unshare --mount --net --propagation private sh -c "$(cat provide.sh node-init.sh)" node CNI_TOOLS
+#   unshare --mount --net --propagation private sh node-init.sh CNI_TOOLS
 #
 # The node keeps the machine's programs, but every directory that a CNI plugin, cnitool or `ip netns` writes to is an
 # empty one of its own, so that nothing here reaches the machine and nothing of the machine's is taken for the node's.
@@ -24,6 +24,26 @@ mount --make-shared /run/netns
 mount -t sysfs sysfs /sys
 
 directories="/var/lib/cni /var/lib/rooknet /var/lib/kubelet /etc/cni /opt/cni/bin"
+
+# A directory at $1. Where the machine has none, it must not get one either: the nearest parent is then covered by an
+# overlay whose changes go to the node's /run.
+provide() {
+    [ ! -d "$1" ] || return 0
+    parent=$(dirname "$1")
+    while [ ! -d "$parent" ]; do
+        parent=$(dirname "$parent")
+    done
+    upper=/run/.overlay/$(echo "$parent" | tr / _)
+    if [ ! -d "$upper" ]; then
+        mkdir -p "$upper/upper" "$upper/work"
+        mount -t overlay -o "lowerdir=$parent,upperdir=$upper/upper,workdir=$upper/work" overlay "$parent" || {
+            echo "node: no overlay over $parent is possible, so $1 cannot be made private:" \
+                "create $1 or load the overlay module" >&2
+            exit 1
+        }
+    fi
+    mkdir -p "$1"
+}
 
 # All of them first: an overlay would cover what is mounted below it already.
 for directory in $directories; do

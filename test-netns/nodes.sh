@@ -14,8 +14,7 @@ exec {hold}<>/run/hold
 # start_node NODE: a node with the files of conf/demo/NODE.
 start_node() {
     local node=$1 tries
-    unshare --mount --net --propagation private sh -c "$(cat test-netns/{provide,node-init}.sh)" "$node" "$tools" \
-        <&"$hold" >"/run/$node.ready" &
+    unshare --mount --net --propagation private sh test-netns/node-init.sh "$tools" <&"$hold" >"/run/$node.ready" &
     node_pid[$node]=$!
     for ((tries = 0; tries < 500; tries++)); do
         [[ ! -s /run/$node.ready ]] || break

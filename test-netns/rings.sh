@@ -3,12 +3,13 @@
 # prints a summary. Its last line, `N passed, N failed`, counts tests by the result lines of the test programs; a ring
 # that fails otherwise (it does not compile, a check fails, the virtual machine dies) counts as one failed test.
 #
-#   checks   formatting, lints, licences (not counted as tests)
+#   checks   formatting, lints, licences, the plugin's dependencies (not counted as tests)
 #   unit     ring 1: the library's own tests, and test programs that need no kernel
 #   process  ring 2: the real binary with stub plugins, and faults; IPAM beside the reference plugins
 #   netns    ring 3: cnitool, the reference plugins, real interfaces and traffic
 #   equality rooknet beside the reference plugins, on twin nodes: the same result and the same state
 #   kube     ring 4: a real Kubernetes API server, its rights and its faults
+#   cluster  a real Kubernetes of two nodes, in which the kubelet and containerd do the calling
 #   vm       the parts of rings 1 and 3, and of equality, that need another kernel
 set -euo pipefail
 source "$(dirname "$0")/machine.sh"
@@ -33,13 +34,14 @@ ring_checks() {
     check lints cargo clippy --locked --all-targets --all-features -- -D warnings
     check "lints of the release" cargo clippy --locked -- -D warnings
     check licences ./test-netns/licences.sh
+    check "the plugin's tree" ./test-netns/tree.sh
     return $failed
 }
 
 ring_unit() {
     local targets name
     mapfile -t targets < <(cargo metadata --locked --no-deps --format-version 1 |
-        jq --raw-output '.packages[].targets[] | select(.kind == ["test"]) | .name' | grep -vxE 'process|ipam|netns|repair|equality|kube')
+        jq --raw-output '.packages[].targets[] | select(.kind == ["test"]) | .name' | grep -vxE 'process|ctl|ipam|doctor|netns|repair|equality|kube|cluster')
     local selected=(--lib --bins)
     for name in "${targets[@]}"; do
         selected+=(--test "$name")
@@ -48,7 +50,7 @@ ring_unit() {
 }
 
 ring_process() {
-    "${cargo_test[@]}" --no-fail-fast --test process --test ipam
+    "${cargo_test[@]}" --no-fail-fast --test process --test ctl --test ipam --test doctor
 }
 
 # More than there are processors: a plugin waits a second and more for each fresh IPv6 address.
@@ -65,6 +67,21 @@ ring_equality() {
 
 ring_kube() {
     "${cargo_test[@]}" --test kube -- "${netns_options[@]}"
+}
+
+# One cluster for all cases, one after another; it goes whatever they gave.
+ring_cluster() {
+    ./test-netns/build.sh
+    ./deploy/image.sh
+    # Compiled before the cluster is there, so that no kubelet waits for the compiler.
+    "${cargo_test[@]}" --test cluster --no-run
+    CLUSTER_DIR=$(mktemp -d "${TMPDIR:-/tmp}/rooknet-cluster.XXXXXX")
+    export CLUSTER_DIR
+    trap './test-cluster/cluster.sh down "$CLUSTER_DIR"; rm -rf "$CLUSTER_DIR"' EXIT
+    ./test-cluster/cluster.sh up "$CLUSTER_DIR" 2>"$logs/cluster-up.log" || fail "no cluster: see $logs/cluster-up.log"
+    ROOKNET=$PWD/target/dist/rooknet ROOKNETCTL=$PWD/target/dist/rooknetctl \
+        ROOKNET_IMAGE=$PWD/target/dist/rooknet-image.tar \
+        "${cargo_test[@]}" --no-fail-fast --test cluster -- --test-threads 1 --show-output
 }
 
 # What the tests start again and again.
@@ -90,7 +107,7 @@ ring_vm() {
 
 for ring in "$@"; do
     case $ring in
-    process | netns | equality | kube | vm)
+    process | netns | equality | kube | cluster | vm)
         [[ $EUID -eq 0 ]] || fail "the ring $ring makes network namespaces: run it as root"
         ROOKNET_CNI_TOOLS=${ROOKNET_CNI_TOOLS:-$(./test-netns/tools.sh)}
         export ROOKNET_CNI_TOOLS

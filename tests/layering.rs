@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room and the rooms that it may use: those on the floors below, and on its own floor what is listed.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("cni", &[]),
     ("multinet", &["cni"]),
     ("kernel", &["cni", "multinet"]),
@@ -22,15 +22,19 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("engine", &["cni", "multinet", "kernel", "state", "kubeapi", "plugins", "delegate"]),
     ("runtime", &["cni", "state", "kubeapi"]),
     ("install", &["cni", "multinet", "state", "runtime", "delegate", "engine"]),
+    ("inspect", &["cni", "multinet", "kernel", "state", "kubeapi", "runtime", "plugins", "delegate", "engine"]),
     (
         "agent",
-        &["cni", "multinet", "kernel", "state", "kubeapi", "runtime", "plugins", "delegate", "engine", "install"],
+        &[
+            "cni", "multinet", "kernel", "state", "kubeapi", "runtime", "plugins", "delegate", "engine", "install",
+            "inspect",
+        ],
     ),
     (
         "cli",
         &[
             "cni", "multinet", "kernel", "state", "kubeapi", "runtime", "plugins", "delegate", "engine", "install",
-            "agent",
+            "inspect", "agent",
         ],
     ),
 ];

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{Method, Request};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -67,7 +67,7 @@ impl Connection {
         // The loops wait and try again themselves, and report meanwhile what is wrong.
         config.default_retry = false;
         let agent = format!("rooknetctl/{}", env!("CARGO_PKG_VERSION"));
-        config.headers.push((HeaderName::from(USER_AGENT), HeaderValue::from_str(&agent)?));
+        config.headers.push((USER_AGENT, HeaderValue::from_str(&agent)?));
         let namespace = match (&options.namespace, &options.kubeconfig) {
             (Some(namespace), _) => namespace.clone(),
             (None, None) => config.default_namespace.clone(),

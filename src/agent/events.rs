@@ -16,6 +16,7 @@ use super::metrics::{KindLabels, Metrics};
 use super::rounds::Backoff;
 use crate::kubeapi::events::{self, Event};
 use crate::kubeapi::pods::Reference;
+use crate::multinet::object_names::{is_label, is_subdomain};
 
 const NAME: &str = "events";
 /// Events that wait, at most: those of a node's pods that all start at once.
@@ -55,8 +56,13 @@ impl Queue {
         Queue { items: RefCell::default(), arrived: Notify::new(), metrics: metrics.clone() }
     }
 
-    /// Adds an event; the oldest goes when there are too many.
+    /// Adds an event; the oldest goes when there are too many. One whose pod has no name that a pod can have is dropped:
+    /// it would become a part of a path.
     pub(super) fn add(&self, item: Item) {
+        if !is_label(&item.pod.0) || !is_subdomain(&item.pod.1) {
+            self.count("dropped");
+            return;
+        }
         let mut items = self.items.borrow_mut();
         if items.len() >= MOST {
             items.pop_front();
@@ -197,6 +203,15 @@ mod tests {
         assert_eq!(queue.first().unwrap().message, "1");
         queue.finish(&item("1"), "sent");
         assert_eq!(queue.first().unwrap().message, "2");
+    }
+
+    #[test]
+    fn a_name_that_is_none_never_becomes_a_part_of_a_path() {
+        let queue = Queue::new(&Metrics::new());
+        for (namespace, name) in [("", "a"), ("a", ""), ("a/../b", "c"), ("a", "../c"), ("a", "b?c"), ("a b", "c")] {
+            queue.add(Item { pod: (namespace.to_owned(), name.to_owned()), ..item("x") });
+            assert_eq!(queue.first(), None, "{namespace} {name}");
+        }
     }
 
     #[test]

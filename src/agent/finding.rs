@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::metrics::{KindLabels, Metrics};
+
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -41,4 +43,17 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.about, self.text)
     }
+}
+
+/// Logs those that are new since the last round, and shows how many there are.
+pub(super) fn tell(name: &'static str, findings: &[Finding], said: &mut Vec<Finding>, metrics: &Metrics) {
+    for finding in findings.iter().filter(|finding| !said.contains(finding)) {
+        match finding.weight {
+            Weight::Advice => log::info!("{name}: {finding}"),
+            Weight::Fault => log::warn!("{name}: {finding}"),
+        }
+    }
+    let faults = findings.iter().filter(|finding| finding.weight == Weight::Fault).count();
+    metrics.faults.get_or_create(&KindLabels { kind: name }).set(i64::try_from(faults).unwrap_or(i64::MAX));
+    *said = findings.to_vec();
 }

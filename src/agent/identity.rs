@@ -3,43 +3,26 @@
 //! An uninstall must not be undone by an agent that has not been deleted yet, and a cluster in which rooknet is
 //! installed again has another DaemonSet. The agent's own token names its pod, and the pod names what made it.
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::connection::Connection;
-use super::token::claims::payload;
+use crate::kubeapi::claims::{BoundPod, Claims};
 use crate::state::files;
 
 /// Bytes of a token, at most.
 const MAX_BYTES: u64 = 65_536;
 
-/// The uid of the DaemonSet; of the pod itself when nothing made it; empty when it is not known, which is an agent by
-/// hand, or for now one without an API server.
-pub(super) async fn of(connection: &Connection) -> String {
-    #[derive(Deserialize)]
-    struct Claims {
-        #[serde(rename = "kubernetes.io")]
-        private: Private,
-    }
-    #[derive(Deserialize)]
-    struct Private {
-        namespace: String,
-        pod: Pod,
-    }
-    #[derive(Deserialize)]
-    struct Pod {
-        name: String,
-        uid: String,
-    }
+/// The uid of the DaemonSet; of the pod itself when nothing made it. `None` when it is not known: an agent by hand, or for
+/// now one without an API server.
+pub(super) async fn of(connection: &Connection) -> Option<String> {
     let text = connection.own_token().and_then(|path| files::read_text(path, MAX_BYTES).ok().flatten());
-    let claims = text.and_then(|text| serde_json::from_slice::<Claims>(&payload(text.trim()).ok()?).ok());
-    let Some(Claims { private: Private { namespace, pod } }) = claims else { return String::new() };
-    let path = format!("/api/v1/namespaces/{namespace}/pods/{}", pod.name);
+    let BoundPod { namespace, name, uid } = Claims::of(&text?).ok()?.pod?;
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
     match connection.request(hyper::Method::GET, &path, "", None).await {
-        Ok(object) => owner(&object).unwrap_or(pod.uid),
+        Ok(object) => Some(owner(&object).unwrap_or(uid)),
         Err(failure) => {
             log::debug!("which deployment this agent belongs to is not known: {failure}");
-            String::new()
+            None
         }
     }
 }

@@ -32,10 +32,10 @@ pub(super) async fn run(shared: Rc<Shared>) {
             let made = Watch::new(&[options.bin_dir.clone(), options.conf_dir.clone()]);
             *watch.borrow_mut() = Some(made.context("the directories of CNI cannot be watched")?);
         }
-        let caller = Caller::Agent(identity::of(&shared.connection).await);
+        let caller = Caller::Agent(deployment(&shared, options).await?);
         let outcome = install::ensure(&Options { caller, ..options.clone() }).await;
         let is_installed = outcome.as_ref().is_ok_and(Report::is_installed);
-        shared.installed.send_if_modified(|known| std::mem::replace(known, Some(is_installed)) != Some(is_installed));
+        shared.installed.send_if_modified(|known| known.replace(is_installed) != Some(is_installed));
         shared.metrics.install_verified.set(i64::from(is_installed));
         told(&outcome?, &mut said.borrow_mut())
     };
@@ -48,6 +48,20 @@ pub(super) async fn run(shared: Rc<Shared>) {
         }
     };
     ROUNDS.run(&shared, round, early).await;
+}
+
+/// Which deployment this is. One that does not know takes itself for the one that the record names: it then undoes no
+/// uninstall.
+async fn deployment(shared: &Shared, options: &Options) -> Result<String> {
+    if let Some(known) = shared.deployment.borrow().clone() {
+        return Ok(known);
+    }
+    if let Some(found) = identity::of(&shared.connection).await {
+        shared.deployment.replace(Some(found.clone()));
+        return Ok(found);
+    }
+    let recorded = install::recorded(&options.config_dir)?.and_then(|record| record.deployment);
+    Ok(recorded.unwrap_or_default())
 }
 
 /// Logs what is new; an error when the node does not work with rooknet.

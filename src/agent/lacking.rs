@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use hyper::Method;
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::Shared;
 use super::events::Item;
@@ -29,6 +30,8 @@ use crate::state::journal::{Journals, Read};
 use crate::state::multus_cache;
 
 const ROUNDS: Rounds = Rounds { name: "lacking", period: Duration::from_secs(15), limit: Duration::from_secs(60) };
+/// Between a pod that is new and a look at it: pods come together.
+const SETTLING: Duration = Duration::from_secs(2);
 /// How long the runtime may take to list its sandboxes.
 const RUNTIME_LIMIT: Duration = Duration::from_secs(15);
 /// The status of an eviction that a disruption budget does not allow now.
@@ -71,7 +74,11 @@ pub(super) async fn run(shared: Rc<Shared>) {
         *memory.borrow_mut() = own;
         outcome
     };
-    ROUNDS.run(&shared, round, std::future::pending).await;
+    let early = async || {
+        shared.pods.changed().await;
+        sleep(SETTLING).await;
+    };
+    ROUNDS.run(&shared, round, early).await;
 }
 
 async fn round(shared: &Shared, memory: &mut Memory) -> Result<()> {
@@ -105,7 +112,9 @@ async fn round(shared: &Shared, memory: &mut Memory) -> Result<()> {
             message,
         });
     }
-    if shared.options.evict && *shared.installed.borrow() == Some(true) {
+    // A pod in its place must not meet what made this one.
+    let is_installed = shared.options.install.is_none() || *shared.installed.borrow() == Some(true);
+    if shared.options.evict && is_installed {
         evict(shared, memory, &lacking).await?;
     }
     Ok(())

@@ -134,6 +134,8 @@ pub(super) struct Metrics {
     pub(super) credentials_probe: Fraction,
     /// What was repaired: shim, link, stale.
     pub(super) repairs: Family<KindLabels, Counter>,
+    /// Faults that a loop found and cannot mend.
+    pub(super) faults: Family<KindLabels, Gauge>,
     /// Whether the installation is verified.
     pub(super) install_verified: Gauge,
     /// Pods that lack networks which they select.
@@ -176,6 +178,7 @@ impl Metrics {
             token_renewals: Counter::default(),
             credentials_probe: Gauge::default(),
             repairs: Family::default(),
+            faults: Family::default(),
             install_verified: Gauge::default(),
             lacking: Gauge::default(),
             evictions: Family::default(),
@@ -210,6 +213,7 @@ impl Metrics {
         let help = "How long the API server took to answer a request with the plugin's credentials";
         registry.register("credentials_probe_seconds", help, all.credentials_probe);
         registry.register("repairs", "Repairs: shims, links, and journals that were stale", all.repairs);
+        registry.register("faults", "What was found and only a person can mend: see the log", all.faults);
         let help = "Whether the installation is in place and the runtime has loaded it";
         registry.register("install_verified", help, all.install_verified);
         let help = "Running pods that lack networks which they select";

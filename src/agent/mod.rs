@@ -15,6 +15,9 @@
 //! | `pods` | what runs on the node | `pods` list, watch |
 //! | `lacking` | pods that lack networks; `--evict` | `pods/eviction` create, with `--evict` |
 //! | `installation` | plugin and conflist, and whether the runtime has loaded it | `pods` get |
+//! | `stale` | what containers that are gone have left | |
+//! | `masters` | links of pods whose master came back | |
+//! | `host-access` | the host shim | |
 //! | `taint` | the start-up taint, with `--taint` | `nodes` get, patch |
 //! | `calls` | the plugin's records become metrics and events | |
 //! | `events` | sends events | `events` create |
@@ -22,24 +25,30 @@
 //! | `metrics` | serves /metrics and /healthz | |
 
 mod calls;
+mod collecting;
 mod connection;
 mod events;
 pub mod finding;
 mod health;
+mod host_access;
 mod identity;
 mod installation;
+mod known;
 mod lacking;
+pub mod masters;
 mod metrics;
 mod node_state;
 mod pods;
+mod repairs;
 mod rounds;
 mod serve;
 pub mod shim;
 mod snapshot;
+pub mod stale;
 mod taint;
 mod token;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -80,6 +89,12 @@ pub struct Options {
     pub run_dir: PathBuf,
     /// Multus's key `cniDir`: pods that it attached count as attached.
     pub multus_dir: PathBuf,
+    /// Multus's key `confDir`: configurations of definitions that have none.
+    pub multus_conf_dir: PathBuf,
+    /// Networks (`namespace/name`) on which the node has a link of its own, beside those that are marked themselves.
+    pub host_access: Vec<String>,
+    /// Namespaces whose networks may be marked for that; `None`: all.
+    pub host_access_namespaces: Option<Vec<String>>,
     /// The container runtime's socket; `None`: the first of the usual places.
     pub runtime_socket: Option<PathBuf>,
     /// Where /metrics and /healthz are served.
@@ -103,10 +118,14 @@ struct Shared {
     events: events::Queue,
     /// The pods of this node that are known to run.
     pods: pods::Store,
+    /// The uid of the DaemonSet, once known.
+    deployment: RefCell<Option<String>>,
     /// Whether the installation is verified; `None` before it was looked at.
     installed: watch::Sender<Option<bool>>,
     /// When the snapshot was last vouched for.
     beaten: Cell<Option<Instant>>,
+    /// A network definition has changed.
+    defined: Notify,
     /// The API server refused the plugin's token.
     refused: Notify,
 }
@@ -125,8 +144,10 @@ pub async fn run(options: Options) -> Result<()> {
         events: events::Queue::new(&metrics),
         health: Health::new(&metrics),
         pods: pods::Store::default(),
+        deployment: RefCell::new(None),
         installed: watch::Sender::new(None),
         beaten: Cell::new(None),
+        defined: Notify::new(),
         refused: Notify::new(),
         options,
         connection,
@@ -144,6 +165,9 @@ pub async fn run(options: Options) -> Result<()> {
     loops.spawn_local(pods::run(Rc::clone(&shared)));
     loops.spawn_local(lacking::run(Rc::clone(&shared)));
     loops.spawn_local(installation::run(Rc::clone(&shared)));
+    loops.spawn_local(collecting::run(Rc::clone(&shared)));
+    loops.spawn_local(repairs::run(Rc::clone(&shared)));
+    loops.spawn_local(host_access::run(Rc::clone(&shared)));
     loops.spawn_local(taint::run(Rc::clone(&shared)));
     loops.spawn_local(calls::run(Rc::clone(&shared)));
     loops.spawn_local(events::run(Rc::clone(&shared)));

@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::Pod as ApiPod;
 use kube::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event, watcher};
+use tokio::sync::Notify;
 use tokio::time::{Duration, sleep, timeout};
 
 use super::Shared;
@@ -54,12 +55,25 @@ pub(super) struct Pod {
 pub(super) struct Store {
     pods: RefCell<BTreeMap<String, Pod>>,
     is_complete: Cell<bool>,
+    changed: Notify,
 }
 
 impl Store {
     /// All of them; `None` while they are not known completely.
     pub(super) fn all(&self) -> Option<Vec<Pod>> {
         self.is_complete.get().then(|| self.pods.borrow().values().cloned().collect())
+    }
+
+    /// Waits until they have changed since the last wait.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// The uid of a pod that is known; empty for others.
+    pub(super) fn uid_of(&self, namespace: &str, name: &str) -> String {
+        let pods = self.pods.borrow();
+        let found = pods.values().find(|pod| pod.namespace == namespace && pod.name == name);
+        found.map(|pod| pod.uid.clone()).unwrap_or_default()
     }
 
     /// Whether the pod with this uid still runs, as far as is known.
@@ -112,6 +126,7 @@ async fn follow(shared: &Shared) -> Result<()> {
             }
         }
         if shared.pods.is_complete.get() {
+            shared.pods.changed.notify_one();
             shared.health.well(NAME);
         }
     }

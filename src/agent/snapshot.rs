@@ -109,7 +109,10 @@ async fn keep(shared: &Shared, was_live: &mut bool) -> Result<Infallible> {
                 Either::Right((event, _)) => match event.ok_or_else(|| anyhow!("the watch of networks has ended"))?? {
                     // The server no longer knows where the watch was: what was missed meanwhile is not known.
                     Event::Init => bail!("the watch of networks has to begin anew"),
-                    event => apply(&snapshot, &mut known, event)?,
+                    event => {
+                        apply(&snapshot, &mut known, event)?;
+                        shared.defined.notify_one();
+                    }
                 },
             }
         };
@@ -117,7 +120,9 @@ async fn keep(shared: &Shared, was_live: &mut bool) -> Result<Infallible> {
         snapshot.beat(VALID).context("the snapshot's heartbeat cannot be written")?;
         shared.metrics.snapshot_live.set(1);
         shared.metrics.definitions.set(i64::try_from(known.len()).unwrap_or(i64::MAX));
-        shared.beaten.set(Some(Instant::now()));
+        if shared.beaten.replace(Some(Instant::now())).is_none() {
+            shared.defined.notify_one();
+        }
         shared.health.well(NAME);
     }
 }

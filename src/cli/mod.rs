@@ -13,9 +13,12 @@ mod attachments;
 mod completions;
 mod doctor;
 mod exit;
+mod findings;
+mod inspected_place;
 mod install;
 mod manifests;
 mod output;
+mod place;
 mod status;
 mod uninstall;
 
@@ -35,9 +38,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Install(install::Arguments),
+    Install(Box<install::Arguments>),
     Uninstall(uninstall::Arguments),
-    Agent(agent::Arguments),
+    Agent(Box<agent::Arguments>),
     Status(status::Arguments),
     Attachments(attachments::Arguments),
     Doctor(doctor::Arguments),
@@ -60,9 +63,9 @@ fn run(arguments: Arguments) -> Result<exit::Code> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         match arguments.command {
-            Command::Install(arguments) => install::run(arguments).await,
+            Command::Install(arguments) => install::run(*arguments).await,
             Command::Uninstall(arguments) => uninstall::run(arguments).await,
-            Command::Agent(arguments) => agent::run(arguments).await,
+            Command::Agent(arguments) => agent::run(*arguments).await,
             Command::Status(arguments) => status::run(arguments).await,
             Command::Attachments(arguments) => attachments::run(arguments).await,
             Command::Doctor(arguments) => doctor::run(arguments).await,

@@ -23,7 +23,7 @@ pub(super) enum Form {
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct Output {
     /// What to print
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(short, long, global = true, value_enum, default_value_t)]
     pub(super) output: Form,
 }
 

@@ -267,7 +267,10 @@ fn network_name(object: &Object, default_name: Option<&str>) -> Result<String, E
 
 /// The highest version that rooknet speaks of those that the configuration lists (specification, section 1, "Version
 /// considerations"). Unlike libcni it does not fall back to 0.1.0 when every element of `cniVersions` is too new.
-fn highest_version(object: &Object) -> Result<Version, Error> {
+///
+/// # Errors
+/// Code 1 when rooknet speaks none of them, 7 for an element that is no version.
+pub fn highest_version(object: &Object) -> Result<Version, Error> {
     let mut highest = None;
     let mut unknown = None;
     if let Some(text) = object.get_as::<String>("cniVersion")? {

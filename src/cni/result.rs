@@ -173,6 +173,25 @@ impl CniResult {
         CniResult::read(self.version, object)
     }
 
+    /// The result with another MAC of the interface `name` in a sandbox: one that was made again on a master whose MAC it
+    /// has.
+    ///
+    /// # Errors
+    /// None in practice: what is read here was checked by [`CniResult::parse`].
+    pub fn with_mac(&self, name: &str, mac: &str) -> Result<CniResult, Error> {
+        let mut object = self.object.clone();
+        let mut elements = object.list("interfaces", MAX_ELEMENTS)?;
+        for (element, interface) in elements.iter_mut().zip(&self.view.interfaces) {
+            if interface.name == name && !interface.sandbox.is_empty() {
+                let mut changed = Object::parse("an interface", element.get())?;
+                changed.set_value("mac", &mac)?;
+                *element = changed.to_raw()?;
+            }
+        }
+        object.set_value("interfaces", &elements)?;
+        CniResult::read(self.version, object)
+    }
+
     /// As JSON, byte for byte what the plugin wrote where nothing was changed; `cniVersion` is always there.
     ///
     /// # Errors

@@ -27,6 +27,7 @@
 //! | `search` | where executables are, and what to install when they are not |
 //! | `masters` | the node's interfaces that networks build on: by name, or by an address (`masterCIDR`) |
 //! | `ranges` | this node's share of addresses, for host-local |
+//! | `version` | what an executable says of itself, for who installs it |
 //! | `failure` | what can go wrong, typed, and as a CNI error |
 
 mod answer;
@@ -41,6 +42,8 @@ mod output;
 mod ranges;
 mod runners;
 mod search;
+#[cfg(feature = "cli")]
+mod version;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -57,6 +60,8 @@ pub use output::{MAX_LOGGED_STDERR, MAX_STDOUT, STDERR_TAIL};
 pub use ranges::give as give_ranges;
 pub use runners::{Runners, choose};
 pub use search::{Missing, find_executables};
+#[cfg(feature = "cli")]
+pub use version::{Answer, rooknet_version, version};
 
 pub use crate::plugins::settle;
 

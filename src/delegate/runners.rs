@@ -49,6 +49,11 @@ impl Runners {
         self.native.as_ref().map(|(position, _)| *position)
     }
 
+    /// The plugin of this process, and where in the network it stands.
+    pub fn native(&self) -> Option<(usize, &Native)> {
+        self.native.as_ref().map(|(position, native)| (*position, native.as_ref()))
+    }
+
     /// The plugin at this position, when this process runs it.
     pub(super) fn at(&self, position: usize) -> Option<&Native> {
         self.native.as_ref().filter(|(found, _)| *found == position).map(|(_, native)| native.as_ref())

@@ -201,6 +201,7 @@ async fn open_journal(add: &Add<'_>, plan: &Plan, pod: &Pod) -> Result<Journal> 
                 args: attachment.args.clone(),
                 runtime_config,
                 default_route: attachment.default_route.clone(),
+                takes_default_route: attachment.takes_default_route,
                 result: None,
                 link: None,
             })

@@ -3,6 +3,10 @@
 //! Whoever wants it names a journal and says why; what decides is looked at again under the container's lock, because an
 //! ADD or a DEL may have come meanwhile. Undoing is the plugin's own, with the very configuration of the ADD, so what an
 //! agent collects is what a DEL would have.
+//!
+//! Whoever works here must be in the node's namespaces of mounts, networks and processes (a pod with `hostPID` and
+//! `hostNetwork`, and the runtime's paths): a lock's note names its holder by process id, and [`is_gone`] asks all
+//! processes of the node.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -31,6 +35,13 @@ use crate::state::log as node_log;
 /// When the path or the node's boot cannot be looked at.
 pub fn is_gone(journal: &Journal) -> Result<bool> {
     super::identity::is_gone(journal)
+}
+
+/// The interface groups (IFLA_GROUP) in which the links of a journal are: those that this program makes, those of executed
+/// plugins. Both have the highest two bits `01`.
+pub fn interface_groups(key: &Key) -> [u32; 2] {
+    let groups = super::identity::interface_groups(key);
+    [groups.native, groups.executed]
 }
 
 /// The journals of a node, as rooknet's entry in the node's conflist places them.

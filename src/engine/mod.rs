@@ -25,6 +25,7 @@ mod pod;
 mod policy;
 mod readiness;
 mod record;
+pub mod remake;
 mod report;
 pub mod settings;
 mod status;

@@ -4,17 +4,38 @@
 //! changes only what differs, in an order in which a kill at any point leaves a node that works: the record, the plugin,
 //! our conflist, and only then whatever stood before it is renamed.
 
+mod apply;
+mod choice;
+mod conflist;
+mod holders;
+mod keys;
 pub mod manifests;
+mod plan;
+mod preset;
+mod remarks;
+pub mod stay;
+mod survey;
+pub mod uninstall;
+mod verify;
 pub mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::state::deadline::Deadline;
+use crate::state::installation::{self, Lock};
+
+pub use conflist::{KEYS, entry_of};
+pub use preset::{Places, Preset};
+
 pub use crate::state::installation::{DEFAULT_CONFIG_DIR, Mode, Primary, Record, State};
+
+/// How long another install or uninstall is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What to install, and where.
 #[derive(Clone, Debug)]
@@ -157,6 +178,8 @@ pub enum Kind {
     ModeChange,
     /// Multus comes first.
     Multus,
+    /// Another configuration comes first, whatever name ours has.
+    NotFirst,
     /// Cilium removes others' configurations.
     CiliumExclusive,
     /// The runtime loads more than one configuration.
@@ -175,6 +198,32 @@ pub enum Kind {
 ///
 /// # Errors
 /// When something that must be done cannot be done; what is done already stays, and another call goes on from there.
-pub async fn ensure(_options: &Options) -> Result<Report> {
-    anyhow::bail!("not in this build")
+pub async fn ensure(options: &Options) -> Result<Report> {
+    let deadline = Deadline::without_signals(LOCK_PATIENCE);
+    let _lock = match options.dry_run {
+        true => None,
+        false => Some(Lock::acquire(&options.run_dir, &deadline).await?),
+    };
+    let plan = match plan::make(options).await? {
+        plan::Decision::Stand(report) => return Ok(*report),
+        plan::Decision::Do(plan) => plan,
+    };
+    apply::run(options, *plan).await
+}
+
+/// What is installed on this node, by its record.
+///
+/// # Errors
+/// When the record cannot be read.
+pub fn recorded(config_dir: &Path) -> Result<Option<Record>> {
+    Ok(installation::read(config_dir)?)
+}
+
+/// The text of our entry as a runtime hands it to the plugin, from our conflist; `None` where there is none.
+///
+/// # Errors
+/// When it cannot be read, or is none of ours.
+pub fn entry(record: &Record) -> Result<Option<String>> {
+    let text = installation::read_conf(&record.conf_dir, &record.conflist)?;
+    Ok(text.map(|text| entry_of(&text)).transpose()?)
 }

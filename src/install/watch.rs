@@ -4,28 +4,23 @@
 //! change, so that one that was removed and made again is not lost.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::Receiver;
+
+/// Bytes of events that are read at once; what they say is of no interest.
+const EVENTS: usize = 4096;
 
 /// Directories whose entries are watched.
 #[derive(Debug)]
 pub struct Watch {
     directories: Vec<PathBuf>,
-    inotify: AsyncFd<Events>,
-}
-
-/// nix gives no [`AsRawFd`], by which tokio registers it.
-#[derive(Debug)]
-struct Events(Inotify);
-
-impl AsRawFd for Events {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
+    inotify: Inotify,
+    /// The same descriptor once more: events come out of it as bytes out of a pipe.
+    events: Receiver,
 }
 
 impl Watch {
@@ -35,7 +30,8 @@ impl Watch {
     /// When the kernel has no watches left (`fs.inotify.max_user_instances`, `max_user_watches`).
     pub fn new(directories: &[PathBuf]) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        let watch = Watch { directories: directories.to_vec(), inotify: AsyncFd::new(Events(inotify))? };
+        let events = Receiver::from_owned_fd_unchecked(inotify.as_fd().try_clone_to_owned()?)?;
+        let watch = Watch { directories: directories.to_vec(), inotify, events };
         watch.set()?;
         Ok(watch)
     }
@@ -46,17 +42,19 @@ impl Watch {
     /// # Errors
     /// As [`Watch::new`].
     pub async fn changed(&mut self) -> io::Result<()> {
-        loop {
-            let mut ready = self.inotify.readable().await?;
-            match ready.get_inner().0.read_events() {
-                Ok(_) => {
-                    drop(ready);
-                    return self.set();
+        let mut events = [0; EVENTS];
+        let mut has_changed = false;
+        while !has_changed {
+            self.events.readable().await?;
+            loop {
+                match self.events.try_read(&mut events) {
+                    Ok(_) => has_changed = true,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error),
                 }
-                Err(Errno::EAGAIN) => ready.clear_ready(),
-                Err(error) => return Err(error.into()),
             }
         }
+        self.set()
     }
 
     fn set(&self) -> io::Result<()> {
@@ -84,10 +82,45 @@ impl Watch {
 
     /// Whether there is such a directory.
     fn add(&self, place: &Path, flags: AddWatchFlags) -> io::Result<bool> {
-        match self.inotify.get_ref().0.add_watch(place, flags) {
+        match self.inotify.add_watch(place, flags) {
             Ok(_) => Ok(true),
             Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::state::testing::{Directory, block_on};
+
+    /// Far beyond what it takes: only a test that hangs comes to it.
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    async fn expect_change(watch: &mut Watch) {
+        tokio::time::timeout(LIMIT, watch.changed()).await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_yet_is_awaited_and_then_watched_also_when_it_is_made_again() {
+        let parent = Directory::new();
+        let watched = parent.path().join("etc/cni/net.d");
+        block_on(async {
+            let mut watch = Watch::new(std::slice::from_ref(&watched)).unwrap();
+            for _ in 0..2 {
+                std::fs::create_dir_all(&watched).unwrap();
+                expect_change(&mut watch).await;
+                let (from, to) = (watched.join("a"), watched.join("b"));
+                std::fs::write(&from, "x").unwrap();
+                expect_change(&mut watch).await;
+                std::fs::rename(from, to).unwrap();
+                expect_change(&mut watch).await;
+                std::fs::remove_dir_all(&watched).unwrap();
+                expect_change(&mut watch).await;
+            }
+        });
     }
 }

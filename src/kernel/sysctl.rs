@@ -64,6 +64,11 @@ impl Key {
         PathBuf::from("/proc/sys").join(&self.0)
     }
 
+    /// The same file by way of the first process's root directory.
+    fn path_of_node(&self) -> PathBuf {
+        PathBuf::from("/proc/1/root/proc/sys").join(&self.0)
+    }
+
     fn failed(&self, netns: &Netns, value: Option<&str>, source: io::Error) -> Error {
         Error::Sysctl { key: self.0.clone(), value: value.map(str::to_owned), path: netns.path().to_owned(), source }
     }
@@ -107,8 +112,16 @@ pub fn write_where_possible(netns: &Netns, values: &[(&Key, &str)]) -> Result<()
 }
 
 /// The kernel takes a value in one write(2), without a line's end.
+///
+/// Runtimes show /proc/sys read-only to a container that is not privileged, and the agent is one. It sees the node's
+/// processes, so that the first one's root directory leads to the node's own mount of it. Whose variables they are is
+/// still decided by the network namespace of this thread, and not by the path.
 fn write_one(key: &Key, value: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(key.path())?;
+    let open = |path| OpenOptions::new().write(true).open(path);
+    let mut file = open(key.path()).or_else(|error| match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => open(key.path_of_node()).map_err(|_| error),
+        _ => Err(error),
+    })?;
     let length = file.write(value.as_bytes())?;
     if length == value.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }

@@ -46,6 +46,16 @@ impl Source {
         token.header().map(|_| ())
     }
 
+    /// The token that a request would carry; `None` without one.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn token(&self) -> Result<Option<String>, Error> {
+        let header = self.read()?.token.header()?;
+        let text = header.as_ref().and_then(|header| header.to_str().ok());
+        Ok(text.and_then(|text| text.strip_prefix("Bearer ")).map(str::to_owned))
+    }
+
     /// Reads everything but a token that has a file of its own.
     ///
     /// # Errors

@@ -4,7 +4,9 @@
 //! A client of its own on hyper and rustls, because what the general clients bring (watches, caches, discovery) costs
 //! more crates than the rest of the plugin has, in a program that starts as root with every pod.
 
-mod client;
+#[cfg(feature = "cli")]
+pub mod claims;
+pub mod client;
 mod connect;
 pub mod credentials;
 mod error;

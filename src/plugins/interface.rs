@@ -99,9 +99,10 @@ fn enable_ipv6(site: &Site<'_>) -> Result<(), Error> {
             Err(error) => log::debug!("{error}"),
         }
     }
-    // The kernel removes IPv6 addresses when a link goes down, unless it is told not to.
+    // The kernel removes IPv6 addresses when a link goes down, unless it is told not to. As far as possible: the agent may
+    // have a /proc/sys that it cannot write to, and an interface without this serves its pod all the same.
     let keep = Key::of_interface(Family::Ipv6, site.ifname, "keep_addr_on_down")?;
-    Ok(sysctl::write(site.netns, &[(&keep, "1")])?)
+    Ok(sysctl::write_where_possible(site.netns, &[(&keep, "1")])?)
 }
 
 /// Waits until every address of a pod's link can be used.

@@ -7,7 +7,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -50,8 +50,27 @@ pub enum Durability {
 /// When the system refuses. Before the rename the former file is untouched and the temporary one gone; after it the new
 /// file is there, and only its surviving a power loss is in doubt.
 pub fn replace(path: &Path, content: &[u8], durability: Durability, fault: &str) -> Result<(), Error> {
+    replace_by(path.file_name().unwrap_or_default(), path, content, durability, fault)
+}
+
+/// What the temporary files of [`replace_among_readers`] end with.
+const UNREAD: &str = ".new";
+
+/// The same in a directory in which others read every file of a kind, told by the end of its name: the temporary file's
+/// name ends otherwise.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_among_readers(path: &Path, content: &[u8], durability: Durability, fault: &str) -> Result<(), Error> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(UNREAD);
+    replace_by(&name, path, content, durability, fault)
+}
+
+/// `name` is the end of the temporary file's.
+fn replace_by(name: &OsStr, path: &Path, content: &[u8], durability: Durability, fault: &str) -> Result<(), Error> {
     fault::step(fault, "begin");
-    let (temporary, mut file) = create_temporary(path, durability)?;
+    let (temporary, mut file) = create_temporary(name, path, durability)?;
     let written = (|| {
         fault::write(fault).and_then(|()| file.write_all(content)).map_err(Error::io("write", path))?;
         if durability != Durability::None {
@@ -71,6 +90,25 @@ pub fn replace(path: &Path, content: &[u8], durability: Durability, fault: &str)
     }
     fault::step(fault, "synced");
     Ok(())
+}
+
+/// Renames a file within its file system so that no power loss undoes it; false when it is absent.
+///
+/// `fault` names the points around it: `.begin`, `.renamed`, `.synced`.
+///
+/// # Errors
+/// When the system refuses.
+pub fn rename_durably(from: &Path, to: &Path, fault: &str) -> Result<bool, Error> {
+    fault::step(fault, "begin");
+    match std::fs::rename(from, to) {
+        Ok(()) => {}
+        Err(error) if is_absent(&error) => return Ok(false),
+        Err(error) => return Err(Error::io("rename", from)(error)),
+    }
+    fault::step(fault, "renamed");
+    sync_directory(directory_of(to))?;
+    fault::step(fault, "synced");
+    Ok(true)
 }
 
 /// Removes a file; Ok when absent. A power loss may bring it back.
@@ -131,6 +169,33 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     Ok(Some(content))
 }
 
+/// The last `limit` bytes of a file, from the beginning of a line on; `None` when it is absent.
+///
+/// # Errors
+/// As [`read_bounded`], but for the size.
+pub fn read_tail(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+    let mut file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
+        Ok(file) => file,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(Error::io("read", path)(error)),
+    };
+    let metadata = file.metadata().map_err(Error::io("read", path))?;
+    if !metadata.is_file() {
+        let kind = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
+        return Err(Error::io("read", path)(kind));
+    }
+    // With the byte before, which tells whether the first line is whole.
+    let start = metadata.len().saturating_sub(limit.saturating_add(1));
+    file.seek(io::SeekFrom::Start(start)).map_err(Error::io("read", path))?;
+    let mut content = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut content).map_err(Error::io("read", path))?;
+    if start > 0 {
+        let end = content.iter().position(|byte| *byte == b'\n').map_or(content.len(), |end| end.saturating_add(1));
+        content.drain(..end);
+    }
+    Ok(Some(content))
+}
+
 /// The text of a file of at most `limit` bytes; `None` when it is absent.
 ///
 /// # Errors
@@ -180,7 +245,7 @@ pub fn sync_directory(path: &Path) -> Result<(), Error> {
     File::open(path).and_then(|directory| synchronise(&directory)).map_err(Error::io("synchronise", path))
 }
 
-fn synchronise(file: &File) -> io::Result<()> {
+pub(super) fn synchronise(file: &File) -> io::Result<()> {
     SYNCHRONISED.fetch_add(1, Ordering::Relaxed);
     file.sync_all()
 }
@@ -199,6 +264,15 @@ pub fn names(directory: &Path) -> Result<Vec<String>, Error> {
     let mut names = all_names(directory)?;
     names.retain(|name| !name.starts_with(TEMPORARY));
     Ok(names)
+}
+
+/// As [`names`], of a directory that must be there.
+///
+/// # Errors
+/// When it cannot be listed, also because there is none.
+pub fn names_in_existing(directory: &Path) -> Result<Vec<String>, Error> {
+    std::fs::read_dir(directory).map_err(Error::io("list", directory))?;
+    names(directory)
 }
 
 /// The paths of all that lies in a directory, in no order; none when there is no such directory.
@@ -226,7 +300,9 @@ pub fn collect_temporaries(directory: &Path, target: Option<&str>) -> Result<usi
         let path = directory.join(&name);
         let ours = owner == std::process::id();
         let abandoned = || !is_running(owner) && is_old(&path);
-        if (target == Some(meant_for) && !ours) || abandoned() {
+        let is_meant =
+            target.is_some_and(|target| meant_for == target || meant_for.strip_suffix(UNREAD) == Some(target));
+        if (is_meant && !ours) || abandoned() {
             remove(&path)?;
             collected = collected.saturating_add(1);
         }
@@ -253,7 +329,7 @@ fn is_old(path: &Path) -> bool {
 }
 
 /// The directory of a file; a bare name is in the current one.
-fn directory_of(path: &Path) -> &Path {
+pub(super) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) => Path::new("."),
@@ -261,12 +337,12 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-fn create_temporary(path: &Path, durability: Durability) -> Result<(PathBuf, File), Error> {
+pub(super) fn create_temporary(name: &OsStr, path: &Path, durability: Durability) -> Result<(PathBuf, File), Error> {
     let directory = directory_of(path);
-    match open_temporary(directory, path.file_name().unwrap_or_default()) {
+    match open_temporary(directory, name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             create_directory(directory, durability)?;
-            open_temporary(directory, path.file_name().unwrap_or_default())
+            open_temporary(directory, name)
         }
         other => other,
     }

@@ -195,3 +195,25 @@ mod faults {
         }
     }
 }
+
+#[test]
+fn a_tail_begins_with_a_whole_line() {
+    let directory = Directory::new();
+    let path = directory.path().join("log");
+    assert_eq!(read_tail(&path, 10).unwrap(), None);
+    std::fs::write(&path, "one\ntwo\nthree\n").unwrap();
+    for (limit, expected) in [
+        (100, "one\ntwo\nthree\n"),
+        (14, "one\ntwo\nthree\n"),
+        (13, "two\nthree\n"),
+        (10, "two\nthree\n"),
+        (9, "three\n"),
+        (6, "three\n"),
+        (5, ""),
+        (0, ""),
+    ] {
+        let tail = String::from_utf8(read_tail(&path, limit).unwrap().unwrap()).unwrap();
+        assert_eq!(tail, expected, "{limit}");
+    }
+    assert!(read_tail(directory.path(), 10).is_err());
+}

@@ -20,8 +20,10 @@ use super::files;
 use super::lock::wait_for;
 use crate::cni::Error;
 
+mod leases;
 mod store;
 
+pub use leases::Lease;
 pub use store::{LockedStore, Owner, Store};
 
 /// Where host-local keeps its stores by default (key `dataDir`).
@@ -52,23 +54,32 @@ pub struct Reservation {
 pub fn find(root: &Path, container_id: &str) -> Result<Vec<Reservation>, Error> {
     let mut found = Vec::new();
     for network in files::paths(root)? {
-        let Some(name) = network.file_name().map(|name| name.to_string_lossy().into_owned()) else { continue };
-        if !network.is_dir() {
-            continue;
-        }
-        for path in files::paths(&network)? {
-            // Only addresses: `lock`, `last_reserved_ip.*` and temporary files are none.
-            let Some(ip) = path.file_name().and_then(|ip| ip.to_str()).and_then(|ip| ip.parse().ok()) else { continue };
-            match owner(&path)? {
-                Some((owner, ifname)) if owner == container_id => {
-                    found.push(Reservation { network: name.clone(), path, ip, ifname });
-                }
-                _ => {}
-            }
+        if network.is_dir() {
+            let held = held(&network)?.into_iter().filter(|(owner, _)| owner == container_id);
+            found.extend(held.map(|(_, reservation)| reservation));
         }
     }
     found.sort();
     Ok(found)
+}
+
+/// Every address that is held in one network's store (its directory), with the container that holds it, in order of path.
+/// None when there is no such directory.
+///
+/// # Errors
+/// As [`find`].
+pub fn held(directory: &Path) -> Result<Vec<(String, Reservation)>, Error> {
+    let mut held = Vec::new();
+    let Some(network) = directory.file_name().map(|name| name.to_string_lossy().into_owned()) else { return Ok(held) };
+    for path in files::paths(directory)? {
+        // Only addresses: `lock`, `last_reserved_ip.*` and temporary files are none.
+        let Some(ip) = path.file_name().and_then(|ip| ip.to_str()).and_then(|ip| ip.parse().ok()) else { continue };
+        if let Some((container_id, ifname)) = owner(&path)? {
+            held.push((container_id, Reservation { network: network.clone(), path, ip, ifname }));
+        }
+    }
+    held.sort_by(|a, b| a.1.cmp(&b.1));
+    Ok(held)
 }
 
 /// Releases an address that `container_id` holds, under its network's lock, for which it waits at most `wait`.

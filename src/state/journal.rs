@@ -126,6 +126,10 @@ pub struct Attachment {
     /// Gateways of the pod's default routes that the selection puts on this interface.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub default_route: Vec<IpAddr>,
+    /// Whether the selection puts the pod's default routes on this interface, be it without a gateway: then they are
+    /// those of the network's own plugins.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub takes_default_route: bool,
     /// The result, once there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Box<RawValue>>,

@@ -27,6 +27,7 @@ fn journal(container_id: &str) -> Journal {
             args: "IgnoreUnknown=1".into(),
             runtime_config: raw(r#"{"mac": null}"#),
             default_route: vec!["192.0.2.1".parse().unwrap()],
+            takes_default_route: true,
             result: None,
             link: None,
         }],

@@ -20,6 +20,8 @@ pub mod lock;
 pub mod log;
 pub mod multus_cache;
 pub mod networks;
+#[cfg(feature = "cli")]
+pub mod placing;
 mod process;
 pub mod shims;
 

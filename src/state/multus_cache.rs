@@ -151,6 +151,17 @@ pub fn all_attachments(cni_dir: &Path) -> Result<Vec<(String, String, String)>, 
     Ok(found)
 }
 
+/// The names of all files of the cache: of a container that Multus knows, corrupt or not, at least one has its id in it.
+/// None where there is no cache.
+///
+/// # Errors
+/// Code 5 when a directory cannot be listed.
+pub fn file_names(cni_dir: &Path) -> Result<Vec<String>, Error> {
+    let mut names = files::names(cni_dir)?;
+    names.extend(files::names(&cni_dir.join("results"))?);
+    Ok(names)
+}
+
 /// Removes a container's cache: the results of `attachments`, then the scratch file, so that a DEL that is killed in
 /// between finds the rest.
 ///

@@ -13,7 +13,7 @@ fn a_primary_that_comes_late_after_a_boot_is_waited_for() {
     let stage = Stage::deployed();
     let node = stage.node("node-a");
     let primary = node.read(PRIMARY).expect("the primary's conflist");
-    node.shell(&format!("mv {PRIMARY} /root-of-primary; rm {OURS}; mv /root-of-primary /etc/cni/primary.away"));
+    node.shell(&format!("mv {PRIMARY} /etc/cni/primary.away; rm {OURS}"));
     let pods = wave(90);
     node.control("stop", "containerd");
     node.control("start", "containerd");

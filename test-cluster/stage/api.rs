@@ -10,9 +10,6 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
-/// The content type of a JSON merge patch (RFC 7386).
-const MERGE_PATCH: &str = "application/merge-patch+json";
-
 /// The API server, asked one request after another.
 pub(crate) struct Api {
     runtime: Runtime,
@@ -96,12 +93,6 @@ impl Api {
     #[track_caller]
     pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
         self.request("POST", path, "application/json", Some(body)).expect_success(&format!("POST {path}"))
-    }
-
-    /// A merge patch that must succeed.
-    #[track_caller]
-    pub(crate) fn merge_patch(&self, path: &str, body: &Value) -> Value {
-        self.request("PATCH", path, MERGE_PATCH, Some(body)).expect_success(&format!("PATCH {path}"))
     }
 
     /// A DELETE; what is gone already is no error.

@@ -67,15 +67,19 @@ impl Stage {
         });
     }
 
-    /// The objects that `rooknetctl manifests` prints, as one list.
+    /// The objects that `rooknetctl manifests` prints, the kind of the networks too, as one list.
     #[track_caller]
     fn manifests(&self, deployment: &Deployment) -> Value {
-        let mut command = std::process::Command::new(given("ROOKNETCTL"));
-        command.args(["manifests", "--mode", deployment.mode]);
+        let printed = |arguments: &[&str]| {
+            let mut command = std::process::Command::new(given("ROOKNETCTL"));
+            command.arg("manifests").args(arguments);
+            run(command, b"").expect_success("rooknetctl manifests")
+        };
+        let mut arguments = vec!["--mode", deployment.mode];
         if let Some(image) = &deployment.image {
-            command.args(["--image", image]);
+            arguments.extend(["--image", image]);
         }
-        let text = run(command, b"").expect_success("rooknetctl manifests");
+        let text = format!("{}---\n{}", printed(&["--crd"]), printed(&arguments));
         let arguments = ["create", "--dry-run=client", "--output=json", "--filename=-"];
         let outcome = self.try_kubectl(&arguments, text.as_bytes());
         let text = outcome.expect_success("rooknet's manifests are objects");
@@ -152,9 +156,10 @@ impl Stage {
         content.extend_from_slice(tag.as_bytes());
         std::fs::write(&plugin, content).unwrap();
         std::fs::set_permissions(&plugin, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let (image, archive) = (format!("rooknet:{tag}"), self.directory().join(format!("rooknet-{tag}.tar")));
+        let (image, archive) =
+            (format!("localhost/rooknet:{tag}"), self.directory().join(format!("rooknet-{tag}.tar")));
         let mut command =
-            std::process::Command::new(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("test-netns/image.sh"));
+            std::process::Command::new(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/image.sh"));
         command.arg(&plugin).arg(given("ROOKNETCTL")).arg(&image).arg(&archive);
         run(command, b"").expect_success("make the image");
         for node in NODES {

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
-
 use crate::support::{Outcome, run};
 
 /// What a node holds of pods, by kind: names of links, addresses, journals and so on.
@@ -72,13 +70,6 @@ impl Node {
     pub(crate) fn read(&self, path: &str) -> Option<String> {
         let outcome = self.enter(&["cat", path]);
         outcome.success().then(|| String::from_utf8_lossy(&outcome.stdout).into_owned())
-    }
-
-    /// A file of JSON there.
-    #[track_caller]
-    pub(crate) fn read_json(&self, path: &str) -> Value {
-        let text = self.read(path).unwrap_or_else(|| panic!("{} has no {path}", self.name));
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path} of {}: {error}: {text}", self.name))
     }
 
     /// Starts, stops or restarts a part of the node: see `cluster.sh`.

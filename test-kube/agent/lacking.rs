@@ -30,6 +30,8 @@ fn told_of(site: &Site) -> Vec<String> {
 
 /// A pod that runs with its networks, one that was never attached, one that selects nothing; all known to the runtime.
 fn pods<'a>(site: &'a Site, runtime: &Runtime, config: &Value) -> [Pod<'a>; 3] {
+    // The agent that will write one has not started yet.
+    site.write_token(&site.token());
     site.define_stub("net", &json!({}));
     let pods = [site.pod("attached", Some("net")), site.pod("lacking", Some("net")), site.pod("plain", None)];
     for pod in &pods {

@@ -1,8 +1,10 @@
 //! `rooknetctl agent` on a node, with the rights of its own manifests, beside the real API server and the real plugin.
 
 mod calls;
+mod installation;
 mod lacking;
 mod life;
+mod measure;
 mod runtime;
 mod snapshot;
 mod token;
@@ -38,6 +40,7 @@ const ACCOUNT: &str = "rooknet-agent";
 /// An agent on a node. Dropped, it is killed.
 struct Agent<'a> {
     node: &'a Node,
+    program: PathBuf,
     words: Vec<String>,
     environment: Vec<(String, String)>,
     child: Option<Child>,
@@ -65,15 +68,17 @@ impl<'a> Agent<'a> {
 
     /// One on a node of any cluster in which its account exists.
     fn of(cluster: &Cluster, node: &'a Node, node_name: &str, server: &str, words: &[&str]) -> Self {
+        // A site has a token of the plugin already, which would serve.
+        let _ = std::fs::remove_file(node.path(&format!("{CREDENTIALS}/token")));
         let credential = Credential::Token(own_token(cluster, node_name));
         node.write(KUBECONFIG, Kubeconfig::new(cluster, server).credential(credential).to_string());
-        let first = ["agent", "--kubeconfig", KUBECONFIG, "--node-name", node_name];
+        let first = ["agent", "--kubeconfig", KUBECONFIG, "--node-name", node_name, "--no-install"];
         let words = first.iter().chain(words).map(|&word| word.to_owned()).collect();
-        Self { node, words, environment: Vec::new(), child: None }
+        Self { node, program: env!("CARGO_BIN_EXE_rooknetctl").into(), words, environment: Vec::new(), child: None }
     }
 
     fn run(&mut self) {
-        let mut command = self.node.command(env!("CARGO_BIN_EXE_rooknetctl"));
+        let mut command = self.node.command(&self.program);
         command.args(&self.words).envs(self.environment.iter().map(|(name, value)| (name, value)));
         let log = File::options().create(true).append(true).open(self.node.path(LOG)).unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);

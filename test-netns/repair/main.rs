@@ -16,5 +16,7 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+mod masters;
 mod shim;
 mod stage;
+mod stale;

@@ -142,7 +142,6 @@ fn whatever_is_done_to_the_link_is_put_right() {
         (vec!["ip", "link", "set", &link, "type", "macvlan", "mode", "vepa"], r#"{"restored":"master, kind or mode"}"#),
         (vec!["ip", "link", "delete", &link], r#""createdAgain""#),
     ] {
-        println!("{damage:?}");
         node.ok(&damage);
         let done = changes(&stage.repair(1, "shim", &input(&definition)));
         assert!(expected.is_empty() || done.iter().any(|done| done == expected), "{damage:?}: {done:?}");

@@ -27,17 +27,24 @@ pub(crate) struct Stage {
 impl Stage {
     /// Nodes with `stor0` on the switch, and rooknet.
     pub(crate) fn start(nodes: u8) -> Self {
+        Stage::with_entry(nodes, &json!({}))
+    }
+
+    /// The same with further keys in rooknet's entry.
+    pub(crate) fn with_entry(nodes: u8, keys: &Value) -> Self {
         let mut stage = Stage { nodes: Vec::new(), switch: Switch::start("storage", 9000) };
         for number in 1..=nodes {
             stage.nodes.push(Node::start(&format!("node {number}")));
             let node = stage.node(number);
             stage.switch.join(node, "stor0");
             node.install("rooknet", Path::new(env!("CARGO_BIN_EXE_rooknet")));
+            let mut entry = json!({"type": "rooknet", "capabilities": {"io.kubernetes.cri.pod-annotations": true},
+                "networksDir": NETWORKS, "nodeName": node_name(number)});
+            entry.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
             let conflist = json!({"cniVersion": "1.1.0", "name": CONFLIST, "plugins": [
                 {"type": "bridge", "bridge": "cni0", "isGateway": true, "ipam": {"type": "host-local",
                     "ranges": [[{"subnet": format!("10.44.{number}.0/24")}]], "routes": [{"dst": "0.0.0.0/0"}]}},
-                {"type": "rooknet", "capabilities": {"io.kubernetes.cri.pod-annotations": true},
-                    "networksDir": NETWORKS, "nodeName": node_name(number)},
+                entry,
             ]});
             node.write("/etc/cni/net.d/00-rooknet.conflist", conflist.to_string());
         }
@@ -109,15 +116,41 @@ impl Pod<'_> {
     }
 }
 
+impl Pod<'_> {
+    /// What `ip -d -j` says of `net1`, without what is another one's each time.
+    #[track_caller]
+    pub(crate) fn shown(&self) -> Value {
+        let listed = |words: &[&str]| -> Vec<Value> {
+            let text = self.netns.ok(words);
+            let mut found: Vec<Value> =
+                if text.trim().is_empty() { Vec::new() } else { serde_json::from_str(&text).unwrap() };
+            // Routes of one prefix stand in the order in which they were made.
+            found.sort_by_key(ToString::to_string);
+            found
+        };
+        let mut link = listed(&["ip", "-d", "-j", "address", "show", "dev", "net1"]).remove(0);
+        let link_object = link.as_object_mut().unwrap();
+        for volatile in ["ifindex", "link_index", "link_netnsid", "addr_info"] {
+            link_object.remove(volatile);
+        }
+        json!({"link": link, "addresses": self.netns.addresses("net1"),
+            "routes": [listed(&["ip", "-j", "-4", "route"]), listed(&["ip", "-j", "-6", "route"])]})
+    }
+}
+
 /// This node's own addresses on the network, IPv4 first.
 pub(crate) fn host_addresses(number: u8) -> [String; 2] {
     [format!("10.77.0.{}", 10 + number), format!("fd77::a:{number}")]
 }
 
-/// The network `public` of a plugin, whose mark is set. `plugin` needs no `ipam`.
-pub(crate) fn definition(mut plugin: Value) -> Value {
-    plugin["cniVersion"] = json!("1.1.0");
-    plugin["ipam"] = json!({"type": "host-local"});
+/// The network `public` of a plugin, or of a list whose first plugin makes the interface; its mark is set. Version and
+/// the type of the IPAM plugin need not be said.
+pub(crate) fn definition(mut config: Value) -> Value {
+    if config["cniVersion"].is_null() {
+        config["cniVersion"] = json!("1.1.0");
+    }
+    let plugin = if config["plugins"].is_null() { &mut config } else { &mut config["plugins"][0] };
+    plugin["ipam"]["type"] = json!("host-local");
     let ranges: serde_json::Map<String, Value> = (1..=NODES)
         .map(|number| {
             let ipv4 = json!({"subnet": "10.77.0.0/16", "gateway": "10.77.255.254",
@@ -133,7 +166,7 @@ pub(crate) fn definition(mut plugin: Value) -> Value {
         "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
         "metadata": {"namespace": NAMESPACE, "name": "public", "annotations": {
             "rooknet.io/node-ranges": Value::Object(ranges).to_string(), "rooknet.io/host-access": "true"}},
-        "spec": {"config": plugin.to_string()},
+        "spec": {"config": config.to_string()},
     })
 }
 

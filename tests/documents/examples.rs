@@ -14,6 +14,7 @@ use rooknet::state::journal::Journal;
 use rooknet::state::lock::Holder;
 use rooknet::state::networks::{ConfDir, FileNetworks};
 use serde_json::{Value, json};
+use yaml_rust2::YamlLoader;
 
 use crate::reader::{blocks, code, documents, files, read, root, rows};
 
@@ -135,6 +136,19 @@ fn every_file_of_conf_is_loaded_by_the_parser_that_reads_it() {
             "{directory}"
         );
     }
+}
+
+#[test]
+fn every_yaml_block_of_a_document_is_read() {
+    let mut seen = 0;
+    for document in documents() {
+        for (line, text) in blocks(&document, "yaml") {
+            let read = YamlLoader::load_from_str(&text);
+            assert!(read.is_ok_and(|documents| !documents.is_empty()), "{document}:{line}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn decisions_are_numbered_dated_and_complete() {
 #[test]
 fn code_blocks_say_what_they_are() {
     for document in documents() {
-        let all: usize = ["json", "text", "sh"].iter().map(|language| blocks(&document, language).len()).sum();
+        let all: usize = ["json", "text", "sh", "yaml"].iter().map(|language| blocks(&document, language).len()).sum();
         let unnamed = blocks(&document, "").len();
         let fences = read(&document).lines().filter(|line| line.starts_with("```")).count();
         // The picture in the README is of no language.

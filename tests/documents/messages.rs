@@ -22,10 +22,11 @@ fn explained_files() -> Vec<String> {
 }
 
 /// Literals that are no message of their own: what a message calls a thing, and what is only ever a part of one.
-const NAMES_AND_PARTS: [&str; 25] = [
+const NAMES_AND_PARTS: [&str; 26] = [
     "the API server of {}",
     "of the API server {}",
     "the service account in",
+    "GET version",
     "GET pod {namespace}/{name}",
     "PATCH pod {namespace}/{name}/status",
     "POST event of pod {namespace}/{name}",

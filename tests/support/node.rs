@@ -24,9 +24,6 @@ const JOURNALS: &str = "/var/lib/rooknet/attachments";
 /// Where rooknet keeps its locks.
 const LOCKS: &str = "/run/rooknet";
 
-/// What turns namespaces into a node.
-const INIT: &str = concat!(include_str!("../../test-netns/provide.sh"), include_str!("../../test-netns/node-init.sh"));
-
 /// A throw-away node: see the module's front page.
 ///
 /// Dropped, it kills what still runs on it and takes its namespaces with it.
@@ -75,7 +72,7 @@ impl Node {
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--net", "--propagation", "private"])
-            .args(["sh", "-c", INIT, "rooknet-test-node"])
+            .args(["sh", "-c", include_str!("../../test-netns/node-init.sh"), "rooknet-test-node"])
             .arg(tools());
         let holder = Holder::start(command, &format!("node {name}"));
         let mount_namespace =

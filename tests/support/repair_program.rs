@@ -12,8 +12,13 @@
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use rooknet::agent::shim;
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use rooknet::agent::{masters, shim, stale};
+use rooknet::engine::collect::Collector;
 use rooknet::multinet::definition::Definition;
+use rooknet::state::deadline::Deadline;
 use rooknet::state::log as node_log;
 use serde_json::{Value, json};
 
@@ -25,6 +30,8 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let report = match std::env::args().nth(1).as_deref() {
         Some("shim") => runtime.block_on(shim_round(&input)),
+        Some("masters") => runtime.block_on(masters_round(&input)),
+        Some("stale") => runtime.block_on(stale_round(&input)),
         Some("shim-remove-all") => json!(runtime.block_on(shim::remove_all(state_dir())).unwrap()),
         other => panic!("no repair {other:?}"),
     };
@@ -58,4 +65,27 @@ async fn shim_round(input: &Value) -> Value {
         conf_dir: Path::new("/etc/cni/multus/net.d"),
     };
     serde_json::to_value(shim::round(&inputs).await).unwrap()
+}
+
+async fn masters_round(input: &Value) -> Value {
+    let definitions = definitions(input);
+    let inputs =
+        masters::Inputs { state_dir: state_dir(), run_dir: Path::new("/run/rooknet"), definitions: &definitions };
+    serde_json::to_value(masters::round(&inputs).await).unwrap()
+}
+
+async fn stale_round(input: &Value) -> Value {
+    let definitions = definitions(input);
+    let containers: BTreeSet<String> = texts(&input["containers"]).into_iter().collect();
+    let collector = Collector::new(&input["entry"].to_string()).unwrap();
+    let deadline = Deadline::without_signals(Duration::from_secs(60));
+    let inputs = stale::Inputs {
+        collector: &collector,
+        listed: stale::Listed { containers: &containers, asked: SystemTime::now() },
+        definitions: &definitions,
+        run_dir: Path::new("/run/rooknet"),
+        results_dir: Path::new("/var/lib/cni/results"),
+        deadline: &deadline,
+    };
+    serde_json::to_value(stale::round(&inputs).await).unwrap()
 }

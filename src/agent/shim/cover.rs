@@ -97,7 +97,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_address_of_a_range_and_no_other_is_covered_once(start in 0_u32..5000, length in 0_u32..3000) {
-            let end = start + length;
+            let end = start.saturating_add(length);
             let range = Range {
                 subnet: "0.0.0.0/0".parse().unwrap(),
                 start: IpAddr::V4(start.into()),

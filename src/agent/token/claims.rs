@@ -1,13 +1,8 @@
-//! What a service account's token says of itself (RFC 7519, and Kubernetes's private claims).
-//!
-//! Nothing here is verified: that is the API server's part. It tells only whether the token is the one that this node
-//! wants, and when its half-life is over.
+//! Whether a token is the one that this node wants, and when half of its life is over, by what it says of itself.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
+use crate::kubeapi::claims;
 
 /// Whose token is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -20,29 +15,16 @@ pub(super) struct Expected<'a> {
     pub(super) account: &'a str,
 }
 
-/// The claims.
-#[derive(Clone, Debug, Deserialize)]
+/// The claims that a token of the plugin's must have.
+#[derive(Clone, Debug)]
 pub(super) struct Claims {
     /// Seconds since 1970.
-    exp: u64,
-    iat: u64,
-    #[serde(rename = "kubernetes.io")]
-    private: Private,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Private {
-    namespace: String,
-    serviceaccount: Reference,
-    #[serde(default)]
-    node: Option<Reference>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Reference {
-    name: String,
-    #[serde(default)]
-    uid: String,
+    expires: u64,
+    issued: u64,
+    /// `namespace/name`.
+    account: String,
+    node: Option<String>,
+    node_uid: Option<String>,
 }
 
 impl Claims {
@@ -51,54 +33,46 @@ impl Claims {
     /// # Errors
     /// Why it is none; nothing of the token is in it.
     pub(super) fn of(token: &str) -> Result<Claims, &'static str> {
-        serde_json::from_slice(&payload(token)?).map_err(|_| "its claims are not those of a service account's token")
+        let claims::Claims { expires, issued, node, node_uid, account, .. } = claims::Claims::of(token)?;
+        let (Some(expires), Some(issued), Some(account)) = (expires, issued, account) else {
+            return Err("it does not say whose it is, since when, and until when");
+        };
+        Ok(Claims { expires, issued, account, node, node_uid })
     }
 
     /// The uid of the node that it is bound to.
     pub(super) fn node_uid(&self) -> Option<&str> {
-        self.private.node.as_ref().map(|node| node.uid.as_str())
+        self.node_uid.as_deref()
     }
 
     /// When it expires, in seconds since 1970.
     pub(super) fn expires(&self) -> u64 {
-        self.exp
+        self.expires
     }
 
     /// Half of its life.
     pub(super) fn half_life(&self) -> Duration {
-        Duration::from_secs(self.exp.saturating_sub(self.iat)).checked_div(2).unwrap_or_default()
+        Duration::from_secs(self.expires.saturating_sub(self.issued)).checked_div(2).unwrap_or_default()
     }
 
     /// Why another one is needed; `None` while this one serves.
     pub(super) fn reason_to_renew(&self, expected: &Expected<'_>, now: SystemTime) -> Option<String> {
-        let Private { namespace, serviceaccount, node } = &self.private;
-        if namespace != expected.namespace || serviceaccount.name != expected.account {
+        if self.account.split_once('/') != Some((expected.namespace, expected.account)) {
             return Some("it is of another service account".to_owned());
         }
-        if node.as_ref().map(|node| node.name.as_str()) != Some(expected.node) {
+        if self.node.as_deref() != Some(expected.node) {
             return Some("it is not bound to this node".to_owned());
         }
-        let issued = UNIX_EPOCH.checked_add(Duration::from_secs(self.iat));
+        let issued = UNIX_EPOCH.checked_add(Duration::from_secs(self.issued));
         let half = issued.and_then(|issued| issued.checked_add(self.half_life()));
         half.is_none_or(|half| now >= half).then(|| "half of its life is over".to_owned())
     }
 }
 
-/// The JSON text of a token's claims.
-///
-/// # Errors
-/// Why it is no token; nothing of it is in that.
-pub(in crate::agent) fn payload(token: &str) -> Result<Vec<u8>, &'static str> {
-    let mut parts = token.split('.');
-    let (Some(_), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-        return Err("a token has three parts");
-    };
-    URL_SAFE_NO_PAD.decode(claims).map_err(|_| "its claims are not in base64")
-}
-
 #[cfg(test)]
 pub(super) mod testing {
-    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     /// A token with these claims, and no signature that anybody would take.
     pub(in super::super) fn token(node: &str, namespace: &str, account: &str, issued: u64, expires: u64) -> String {

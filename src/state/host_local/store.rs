@@ -302,6 +302,11 @@ impl LockedStore {
         Ok(path)
     }
 
+    /// Its directory.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     fn file(&self, ip: IpAddr) -> PathBuf {
         self.directory.join(ip.to_string())
     }
