@@ -6,10 +6,12 @@
 use std::io;
 use std::process::{ChildStderr, ChildStdout};
 
+use log::Level;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 
 use super::failure::Call;
+use crate::cni::request::Command;
 use crate::cni::text::printable_bytes;
 
 /// Bytes that a plugin may write to stdout: a result with thousands of routes is far below.
@@ -138,7 +140,9 @@ impl<'a> Words<'a> {
         self.logged = self.logged.saturating_add(line.len());
         let Call { plugin, network, ifname, .. } = self.call;
         let (plugin, network, interface) = (plugin.as_str(), network.as_str(), ifname.as_str());
-        log::info!(plugin, network, interface; "stderr: {}", printable_bytes(text));
+        // A VERSION is asked again and again by whoever looks after the node, and concerns no pod.
+        let level = if self.call.command == Command::Version { Level::Debug } else { Level::Info };
+        log::log!(level, plugin, network, interface; "stderr: {}", printable_bytes(text));
         if self.logged >= MAX_LOGGED_STDERR {
             log::warn!(plugin, network, interface; "stderr: the rest after {MAX_LOGGED_STDERR} bytes is not logged");
         }
@@ -158,7 +162,6 @@ impl<'a> Words<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cni::request::Command;
 
     fn call() -> Call {
         Call { plugin: "p".into(), command: Command::Add, network: "n".into(), ifname: "net1".into() }

@@ -189,7 +189,7 @@ pub fn read_tail(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     file.seek(io::SeekFrom::Start(start)).map_err(Error::io("read", path))?;
     let mut content = Vec::new();
     file.take(limit.saturating_add(1)).read_to_end(&mut content).map_err(Error::io("read", path))?;
-    if start > 0 {
+    if metadata.len() > limit {
         let end = content.iter().position(|byte| *byte == b'\n').map_or(content.len(), |end| end.saturating_add(1));
         content.drain(..end);
     }

@@ -27,7 +27,7 @@ fn a_pod_attached_before_the_install_and_deleted_after_frees_its_address() {
         });
     }
     for node in NODES {
-        stage.wait_for("the metric counts them", || stage.metric(node, "rooknet_pods_without_networks", "") >= 2.0);
+        stage.wait_for("the metric counts them", || stage.metric(node, "rooknet_pods_lacking_networks", "") >= 2.0);
     }
     stage.delete(&plain);
     stage.delete(&selecting);

@@ -16,7 +16,7 @@ fn a_conflist_of_multus_beside_ours_is_told_and_replaced_only_when_told_to() {
     let node = stage.node("node-a");
     node.write(MULTUS, CONFIGURATION);
     stage.wait_for("the agent tells of it", || {
-        stage.agent_page(node.name, "metrics").contains("rooknet_installation_verified 0")
+        stage.agent_page(node.name, "metrics").contains("rooknet_install_verified 0")
     });
     assert_eq!(node.read(MULTUS).as_deref(), Some(CONFIGURATION), "it is left alone");
     // The runtime goes by Multus's configuration now, whose program is missing: nothing starts, and nothing starts

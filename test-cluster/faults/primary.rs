@@ -64,12 +64,12 @@ fn a_damaged_primary_changes_nothing() {
     let stage = Stage::deployed();
     let node = stage.node("node-b");
     let (former, ours) = (node.read(PRIMARY).expect("the primary's conflist"), node.read(OURS));
-    let faults = stage.metric(node.name, "rooknet_installation_verified", "");
+    let faults = stage.metric(node.name, "rooknet_install_verified", "");
     assert!((faults - 1.0).abs() < f64::EPSILON, "it is verified");
     for damaged in ["", "{\"cniVersion\": \"1.1.0\", \"name\": \"pods\", \"plug"] {
         node.write(PRIMARY, damaged);
         stage.wait_for("the agent tells of it", || {
-            stage.agent_page(node.name, "metrics").contains("rooknet_installation_verified 0")
+            stage.agent_page(node.name, "metrics").contains("rooknet_install_verified 0")
         });
         assert_eq!(node.read(OURS), ours, "our conflist after {damaged:?}");
         let pods = wave(110);
@@ -78,7 +78,7 @@ fn a_damaged_primary_changes_nothing() {
     }
     node.write(PRIMARY, &former);
     stage.wait_for("the agent is content again", || {
-        stage.agent_page(node.name, "metrics").contains("rooknet_installation_verified 1")
+        stage.agent_page(node.name, "metrics").contains("rooknet_install_verified 1")
     });
     stage.assert_nothing_left();
 }
