@@ -18,7 +18,8 @@ fn a_node_reaches_the_public_addresses_of_its_own_pods_and_of_the_other_nodes() 
     }
     for node in NODES {
         let host = host_address("public", node);
-        assert!(stage.node(node).shell("ip -o -4 address").contains(&format!(" {host}/24 ")), "{node} has {host}");
+        let addresses = stage.node(node).shell("ip -o -4 address");
+        assert!(addresses.contains(&format!(" {host}/32 ")), "{node} has {host}: {addresses}");
     }
     // A pod answers the node's own address, and reaches it by itself.
     stage.exec(&pods[0], &format!("ping -c 1 -W 5 -I net1 {}", host_address("public", "node-a")));

@@ -10,7 +10,7 @@ use crate::site::{Pod, Site};
 use crate::support::wait_until;
 
 /// A node, and the networks `a`, `b` and `c` in the API server.
-fn with_networks(site: Site) -> Site {
+pub(crate) fn with_networks(site: Site) -> Site {
     for (name, subnet) in [("a", "192.168.20.0/24"), ("b", "192.168.21.0/24"), ("c", "192.168.22.0/24")] {
         site.define(name, &macvlan(&[subnet]));
     }
@@ -19,7 +19,7 @@ fn with_networks(site: Site) -> Site {
 
 /// What the API server is asked at an ADD and the DEL after it, the requests that leave together sorted by name.
 #[track_caller]
-fn asked(site: &Site, config: &Value, pod: &Pod<'_>) -> Vec<String> {
+pub(crate) fn asked(site: &Site, config: &Value, pod: &Pod<'_>) -> Vec<String> {
     let before = site.requests().len();
     site.add(config, pod);
     let mut asked = site.requests().split_off(before);
@@ -30,11 +30,13 @@ fn asked(site: &Site, config: &Value, pod: &Pod<'_>) -> Vec<String> {
     asked
 }
 
-fn get(site: &Site, network: &str) -> String {
+/// The line of the audit log that says so.
+pub(crate) fn get(site: &Site, network: &str) -> String {
     format!("get network-attachment-definitions {}/{network} 200", site.namespace)
 }
 
-fn patch(pod: &Pod<'_>) -> String {
+/// The line of the audit log for a pod's network-status.
+pub(crate) fn patch(pod: &Pod<'_>) -> String {
     format!("patch pods/status {}/{} 200", pod.namespace, pod.name)
 }
 

@@ -6,18 +6,11 @@ use crate::cluster::Account;
 use crate::fixture::NETWORKS;
 use crate::networks::{macvlan, site, site_with};
 use crate::proxy::Proxy;
-use crate::site::{Pod, Site};
+use crate::requests::{asked, get, patch, with_networks};
+use crate::site::Site;
 
 /// Longer than any test.
 const LONG: &str = "600000";
-
-/// A node with the networks `a` and `b` in the API server.
-fn with_networks(site: Site) -> Site {
-    for (name, subnet) in [("a", "192.168.20.0/24"), ("b", "192.168.21.0/24")] {
-        site.define(name, &macvlan(&[subnet]));
-    }
-    site
-}
 
 /// As the agent does after a list: the whole objects, as the API server has them.
 fn snapshot(site: &Site, names: &[&str]) {
@@ -28,26 +21,6 @@ fn snapshot(site: &Site, names: &[&str]) {
         site.fixture.stepped(&["put", namespace, name], &object.to_string());
     }
     site.fixture.stepped(&["beat", LONG], "");
-}
-
-/// What the API server is asked at an ADD, the definitions sorted.
-#[track_caller]
-fn asked(site: &Site, config: &Value, pod: &Pod<'_>) -> Vec<String> {
-    let before = site.requests().len();
-    site.add(config, pod);
-    let mut asked = site.requests().split_off(before);
-    site.del(config, pod);
-    assert_eq!(site.requests().len(), before + asked.len(), "a DEL asks nobody");
-    asked.sort();
-    asked
-}
-
-fn get(site: &Site, network: &str) -> String {
-    format!("get network-attachment-definitions {}/{network} 200", site.namespace)
-}
-
-fn patch(pod: &Pod<'_>) -> String {
-    format!("patch pods/status {}/{} 200", pod.namespace, pod.name)
 }
 
 #[test]

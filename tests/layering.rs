@@ -21,7 +21,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("delegate", &["cni", "multinet", "kernel", "state", "plugins"]),
     ("engine", &["cni", "multinet", "kernel", "state", "kubeapi", "plugins", "delegate"]),
     ("runtime", &["cni", "state", "kubeapi"]),
-    ("install", &["cni", "multinet", "state", "runtime", "delegate", "engine"]),
+    ("install", &["cni", "multinet", "state", "kubeapi", "runtime", "plugins", "delegate", "engine"]),
     ("inspect", &["cni", "multinet", "kernel", "state", "kubeapi", "runtime", "plugins", "delegate", "engine"]),
     (
         "agent",

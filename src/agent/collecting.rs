@@ -19,7 +19,7 @@ use super::rounds::Rounds;
 use super::stale::{self, Inputs, Listed, Report};
 use crate::engine::collect::Collector;
 use crate::install;
-use crate::runtime::Cri;
+use crate::runtime::{Cri, RESULTS_DIR};
 use crate::state::deadline::Deadline;
 
 const ROUNDS: Rounds = Rounds { name: "stale", period: Duration::from_secs(60), limit: Duration::from_secs(120) };
@@ -27,8 +27,6 @@ const ROUNDS: Rounds = Rounds { name: "stale", period: Duration::from_secs(60), 
 const WORK: Duration = Duration::from_secs(60);
 /// How long the runtime may take to list its sandboxes.
 const RUNTIME_LIMIT: Duration = Duration::from_secs(15);
-/// Where runtimes keep the results of their CNI calls, by libcni.
-const RESULTS: &str = "/var/lib/cni/results";
 
 /// The loop.
 pub(super) async fn run(shared: Rc<Shared>) {
@@ -54,7 +52,7 @@ async fn round(shared: &Shared) -> Result<Vec<Finding>> {
     // An installation that has just begun, or has just ended.
     let Some(entry) = install::entry(&record)? else { return Ok(Vec::new()) };
     let collector = Collector::new(&entry).context("rooknet's entry in the node's conflist")?;
-    let Some(runtime) = options.runtime_socket.as_deref().map(Cri::new).or_else(Cri::usual) else {
+    let Some(runtime) = Cri::at(options.runtime_socket.as_deref()) else {
         let text = "no container runtime listens at a usual place: nothing is collected (name its socket by \
                     --runtime-socket)";
         return Ok(vec![Finding::fault("the node", text)]);
@@ -68,7 +66,7 @@ async fn round(shared: &Shared) -> Result<Vec<Finding>> {
         listed: Listed { containers: &containers, asked },
         definitions: &known.definitions,
         run_dir: &options.run_dir,
-        results_dir: Path::new(RESULTS),
+        results_dir: Path::new(RESULTS_DIR),
         deadline: &Deadline::without_signals(WORK),
     })
     .await;

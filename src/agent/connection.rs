@@ -3,6 +3,7 @@
 //! It is the client of the kube crate, since watches need one that reads lists by pages and goes on where it was cut
 //! off. Answers that carry secrets are parsed here and not there, because that crate logs what it cannot parse.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,13 +12,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{Method, Request};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::Options;
 use crate::cni::text::{printable_path, shortened_to};
+use crate::kubeapi::kube_client;
 use crate::state::files;
 
 /// How long any one request may take; watches are no requests in this sense.
@@ -53,7 +54,7 @@ impl Connection {
     /// Reads the credentials. Nothing is connected yet.
     pub(super) async fn open(options: &Options) -> Result<Self> {
         let mut config = match &options.kubeconfig {
-            Some(path) => of_kubeconfig(path).await?,
+            Some(path) => kube_client::of_kubeconfig(path).await?,
             None => Config::incluster().context(
                 "the agent is not in a pod with a service account (it looked for KUBERNETES_SERVICE_HOST and for \
                  /var/run/secrets/kubernetes.io/serviceaccount); elsewhere it needs --kubeconfig",
@@ -95,6 +96,16 @@ impl Connection {
     /// The API server's address.
     pub(super) fn server(&self) -> &str {
         &self.server
+    }
+
+    /// The API server's addresses; none while a name of it cannot be resolved.
+    pub(super) async fn addresses(&self) -> Vec<IpAddr> {
+        let Ok(uri) = self.server.parse::<hyper::Uri>() else { return Vec::new() };
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        match timeout(CONNECT_LIMIT, tokio::net::lookup_host((host, 0))).await {
+            Ok(Ok(addresses)) => addresses.map(|address| address.ip()).collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// The namespace of the plugin's service account.
@@ -175,12 +186,6 @@ impl Failure {
         }
         Failure { status: None, message: shortened_to(LONGEST_MESSAGE, &innermost.to_string()) }
     }
-}
-
-async fn of_kubeconfig(path: &Path) -> Result<Config> {
-    let what = || format!("--kubeconfig {}", printable_path(path));
-    let kubeconfig = Kubeconfig::read_from(path).with_context(what)?;
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.with_context(what)
 }
 
 /// A certificate in PEM (RFC 7468).

@@ -16,6 +16,7 @@ use super::known;
 use super::metrics::KindLabels;
 use super::rounds::Rounds;
 use super::shim::{self, Change, Inputs, Report};
+use crate::install;
 
 const ROUNDS: Rounds = Rounds { name: "host-access", period: Duration::from_secs(30), limit: Duration::from_secs(60) };
 /// Between a changed definition and a look at it: they come together.
@@ -38,13 +39,21 @@ pub(super) async fn run(shared: Rc<Shared>) {
 
 async fn round(shared: &Shared) -> Result<Report> {
     let options = &shared.options;
+    let record = install::recorded(&options.credentials)?;
+    if record.is_some_and(|record| record.state == install::State::Uninstalled) {
+        // The agent of an uninstalled node may live on: what went with the uninstall stays away.
+        let removed = shim::remove_all(&options.state_dir).await?;
+        return Ok(Report { removed, ..Report::default() });
+    }
     let known = known::read(&options.run_dir).await?;
+    let needed = shared.connection.addresses().await;
     Ok(shim::round(&Inputs {
         definitions: &known.definitions,
         unreadable: &known.unreadable,
         is_complete: known.is_complete,
         marked: &options.host_access,
         trusted_namespaces: options.host_access_namespaces.as_deref(),
+        needed: &needed,
         node_name: &options.node_name,
         state_dir: &options.state_dir,
         conf_dir: &options.multus_conf_dir,
@@ -68,7 +77,10 @@ fn told(shared: &Shared, report: &Report, said: &mut Vec<Finding>) {
         }
     }
     for network in &report.removed {
-        log::info!("host-access: the link of network {network} was removed: the network is no longer marked");
+        log::info!(
+            "host-access: the link of network {network} was removed: the network is no longer marked, or rooknet has left \
+             the node"
+        );
     }
     tell(ROUNDS.name, &report.findings, said, &shared.metrics);
 }

@@ -1,7 +1,8 @@
-//! Which deployment this agent belongs to: the uid of its DaemonSet.
+//! Which deployment this agent belongs to: the uid of its DaemonSet, and the generation of that one's template.
 //!
-//! An uninstall must not be undone by an agent that has not been deleted yet, and a cluster in which rooknet is
-//! installed again has another DaemonSet. The agent's own token names its pod, and the pod names what made it.
+//! An uninstall must not be undone by an agent that has not been deleted yet, or that comes back with the node. In a
+//! cluster in which rooknet is installed again the DaemonSet is another one, or its template was changed again after the
+//! one that uninstalls. The agent's own token names its pod, and the pod names what made it.
 
 use serde_json::Value;
 
@@ -12,19 +13,32 @@ use crate::state::files;
 /// Bytes of a token, at most.
 const MAX_BYTES: u64 = 65_536;
 
-/// The uid of the DaemonSet; of the pod itself when nothing made it. `None` when it is not known: an agent by hand, or for
+/// The label with which the DaemonSet controller counts the templates of its pods.
+const GENERATION: &str = "pod-template-generation";
+
+/// `uid/generation` of the DaemonSet; the uid of the pod itself when nothing made it. `None` when it is not known: an agent by hand, or for
 /// now one without an API server.
 pub(super) async fn of(connection: &Connection) -> Option<String> {
     let text = connection.own_token().and_then(|path| files::read_text(path, MAX_BYTES).ok().flatten());
     let BoundPod { namespace, name, uid } = Claims::of(&text?).ok()?.pod?;
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
     match connection.request(hyper::Method::GET, &path, "", None).await {
-        Ok(object) => Some(owner(&object).unwrap_or(uid)),
+        Ok(object) => Some(deployment(&object).unwrap_or(uid)),
         Err(failure) => {
             log::debug!("which deployment this agent belongs to is not known: {failure}");
             None
         }
     }
+}
+
+/// What made a pod, and by which of its templates.
+fn deployment(pod: &Value) -> Option<String> {
+    let owner = owner(pod)?;
+    let labels = pod.pointer("/metadata/labels")?;
+    Some(match labels.get(GENERATION).and_then(Value::as_str) {
+        Some(generation) => format!("{owner}/{generation}"),
+        None => owner,
+    })
 }
 
 /// The uid of what made a pod.
@@ -47,5 +61,15 @@ mod tests {
         assert_eq!(owned(references).as_deref(), Some("2"));
         assert_eq!(owned(json!([{"uid": "1", "controller": false}])), None);
         assert_eq!(owner(&json!({})), None);
+    }
+
+    #[test]
+    fn another_template_of_a_daemonset_is_another_deployment() {
+        let of = |labels: Value| {
+            let references = json!([{"kind": "DaemonSet", "uid": "2", "controller": true}]);
+            deployment(&json!({"metadata": {"ownerReferences": references, "labels": labels}}))
+        };
+        assert_eq!(of(json!({"pod-template-generation": "3"})).as_deref(), Some("2/3"));
+        assert_eq!(of(json!({"other": "3"})).as_deref(), Some("2"));
     }
 }

@@ -123,9 +123,8 @@ async fn round(shared: &Shared, memory: &mut Memory) -> Result<()> {
 /// Asks the runtime and reads the journals, in this order: what is attached meanwhile has a journal.
 async fn look(shared: &Shared) -> Result<Known> {
     let deadline = Deadline::without_signals(RUNTIME_LIMIT);
-    let runtime = shared.options.runtime_socket.as_deref().map(Cri::new).or_else(Cri::usual);
-    let runtime =
-        runtime.context("no container runtime listens at a usual place: name its socket by --runtime-socket")?;
+    let runtime = Cri::at(shared.options.runtime_socket.as_deref())
+        .context("no container runtime listens at a usual place: name its socket by --runtime-socket")?;
     let sandboxes = runtime.sandboxes(&deadline).await?;
     let journals = Journals::new(&shared.options.state_dir);
     let mut attached: BTreeMap<String, Option<Vec<String>>> = BTreeMap::new();
@@ -148,7 +147,7 @@ async fn look(shared: &Shared) -> Result<Known> {
 fn judge(pod: &Pod, known: &Known) -> Option<Lacking> {
     let selections = match selection::parse(ANNOTATION, &pod.selection, Some(&pod.namespace)) {
         Ok(selections) if selections.is_empty() => return None,
-        Ok(selections) => selections.iter().map(selection::Selection::reference).collect::<Vec<_>>(),
+        Ok(selections) => selections,
         // What nobody can read, nobody has attached.
         Err(_) => Vec::new(),
     };
@@ -163,15 +162,11 @@ fn judge(pod: &Pod, known: &Known) -> Option<Lacking> {
     if known.multus.contains(&sandbox.id) {
         return None;
     }
-    let mut missing = selections.clone();
+    let mut missing = selection::missing(&selections, []);
     match known.attached.get(&sandbox.id) {
         Some(None) => return None,
         Some(Some(attached)) => {
-            for network in attached {
-                if let Some(position) = missing.iter().position(|wanted| wanted == network) {
-                    missing.remove(position);
-                }
-            }
+            missing = selection::missing(&selections, attached.iter().map(String::as_str));
             if missing.is_empty() {
                 return None;
             }

@@ -35,6 +35,7 @@ mod identity;
 mod installation;
 mod known;
 mod lacking;
+pub mod leave;
 pub mod masters;
 mod metrics;
 mod node_state;

@@ -11,22 +11,19 @@ use anyhow::Result;
 use super::Shared;
 use super::metrics::{KindLabels, Metrics, NetworkLabels, PoolLabels};
 use super::rounds::Rounds;
-use crate::cni::args::Args;
 use crate::cni::network::Network;
 use crate::cni::{Error, Object};
 use crate::delegate;
 use crate::multinet::definition::Definition;
 use crate::multinet::node_ranges::NodeRanges;
 use crate::multinet::source::NetworkSource as _;
-use crate::plugins::ipam::host_local::{Config, RangeSet};
+use crate::plugins::ipam::host_local::{Config, RangeSet, Usage};
 use crate::state::definitions;
 use crate::state::files;
 use crate::state::journal::{Journals, Read};
 use crate::state::networks::FileNetworks;
 
 const ROUNDS: Rounds = Rounds { name: "state", period: Duration::from_secs(30), limit: Duration::from_secs(60) };
-/// The IPAM plugin whose pools can be seen.
-const HOST_LOCAL: &str = "host-local";
 
 /// The loop.
 pub(super) async fn run(shared: Rc<Shared>) {
@@ -113,9 +110,7 @@ fn pools_of(definition: Definition, node: &str) -> Result<Vec<Pool>, Error> {
         delegate::give_ranges(&NodeRanges::parse(ranges)?.share_of(node)?, &mut network, &mut runtime_config)?;
     }
     let mut pools = Vec::new();
-    for plugin in network.plugins.iter().filter(|plugin| plugin.ipam_type.as_deref() == Some(HOST_LOCAL)) {
-        let input = plugin.stdin(&network.name, network.version, None, &runtime_config)?;
-        let config = Config::parse(&input, &Args::parse("")?)?;
+    for config in Config::all_of(&network, "", &runtime_config)? {
         let taken = config.store().taken()?;
         pools.extend(config.range_sets().iter().map(|set| pool(set, &taken)));
     }
@@ -123,9 +118,7 @@ fn pools_of(definition: Definition, node: &str) -> Result<Vec<Pool>, Error> {
 }
 
 fn pool(set: &RangeSet, taken: &[IpAddr]) -> Pool {
-    let is_counted = |ip: &&IpAddr| set.range_of(**ip).is_some_and(|range| range.gateway() != **ip);
-    let used = taken.iter().filter(is_counted).count();
-    let free = set.capacity().saturating_sub(u128::try_from(used).unwrap_or(u128::MAX));
+    let Usage { used, free, .. } = set.usage(taken);
     Pool {
         family: if set.is_ipv4() { "ipv4" } else { "ipv6" },
         used: i64::try_from(used).unwrap_or(i64::MAX),
@@ -138,13 +131,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::plugins::ipam::host_local;
     use crate::state::testing::{Directory, block_on};
 
     /// A network `rook-ceph/public` in a snapshot, with host-local's store beside it.
     fn site(ipam: serde_json::Value, annotations: serde_json::Value, taken: &[&str]) -> Directory {
         let directory = Directory::new();
         let mut ipam = ipam;
-        ipam["type"] = json!(HOST_LOCAL);
+        ipam["type"] = json!(host_local::TYPE);
         ipam["dataDir"] = json!(directory.path());
         let config = json!({"cniVersion": "1.1.0", "name": "public", "type": "macvlan", "ipam": ipam}).to_string();
         let object = json!({

@@ -20,13 +20,14 @@ use futures_util::future::{Either, select};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use hyper::Method;
 use kube::Api;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::api::DynamicObject;
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::Shared;
 use super::connection::Failure;
 use super::rounds::Backoff;
+use crate::kubeapi::kube_client::definition_kind;
 use crate::state::definitions::Snapshot;
 
 const NAME: &str = "snapshot";
@@ -69,16 +70,10 @@ pub(super) fn stop(shared: &Shared) {
     }
 }
 
-/// The kind of network definitions.
-fn kind() -> ApiResource {
-    let kind = GroupVersionKind::gvk("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition");
-    ApiResource::from_gvk_with_plural(&kind, "network-attachment-definitions")
-}
-
 /// Keeps the snapshot, from a list on, until something fails.
 async fn keep(shared: &Shared, was_live: &mut bool) -> Result<Infallible> {
     let snapshot = Snapshot::new(&shared.options.run_dir);
-    let api: Api<DynamicObject> = Api::all_with(shared.connection.client(), &kind());
+    let api: Api<DynamicObject> = Api::all_with(shared.connection.client(), &definition_kind());
     let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
     let mut changes = pin!(watcher(api, config).map_err(|error| explained(&error)));
     let mut known = BTreeSet::new();

@@ -1,6 +1,6 @@
 //! The start-up taint (`--taint`): no pod is scheduled to a node on which rooknet is not verified yet.
 //!
-//! The kubelet registers its node with the taint ([`KEY`], effect NoSchedule), and the agent takes it away once the
+//! The kubelet registers its node with the taint ([`NOT_READY_TAINT`], effect NoSchedule), and the agent takes it away once the
 //! installation is in place. It puts it back when the installation has been broken for [`PATIENCE`]: pods that already run
 //! are not touched by NoSchedule. Other taints are never changed: a patch names all taints that were read and fails
 //! when they have become others.
@@ -16,9 +16,8 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::rounds::Rounds;
+use crate::kubeapi::kube_client::NOT_READY_TAINT;
 
-/// The taint's key.
-const KEY: &str = "rooknet.io/not-ready";
 /// Its effect.
 const EFFECT: &str = "NoSchedule";
 const ROUNDS: Rounds = Rounds { name: "taint", period: Duration::from_secs(30), limit: Duration::from_secs(30) };
@@ -64,7 +63,7 @@ pub(super) async fn run(shared: Rc<Shared>) {
 async fn set(shared: &Shared, wanted: bool) -> Result<()> {
     let node = &shared.options.node_name;
     let path = format!("/api/v1/nodes/{node}");
-    let about = || format!("the taint {KEY}:{EFFECT} of node {node}");
+    let about = || format!("the taint {NOT_READY_TAINT}:{EFFECT} of node {node}");
     let object = shared.connection.request(Method::GET, &path, "", None).await.with_context(about)?;
     let present = object.pointer("/spec/taints").cloned().unwrap_or(Value::Null);
     let Some(patch) = patch(&present, wanted) else { return Ok(()) };
@@ -74,9 +73,9 @@ async fn set(shared: &Shared, wanted: bool) -> Result<()> {
         .await
         .with_context(about)?;
     if wanted {
-        log::warn!("node {node} has the taint {KEY}:{EFFECT} again, since the installation is broken");
+        log::warn!("node {node} has the taint {NOT_READY_TAINT}:{EFFECT} again, since the installation is broken");
     } else {
-        log::info!("node {node} no longer has the taint {KEY}:{EFFECT}: the installation is verified");
+        log::info!("node {node} no longer has the taint {NOT_READY_TAINT}:{EFFECT}: the installation is verified");
     }
     Ok(())
 }
@@ -85,7 +84,7 @@ async fn set(shared: &Shared, wanted: bool) -> Result<()> {
 fn patch(present: &Value, wanted: bool) -> Option<Value> {
     let list = present.as_array().map(Vec::as_slice).unwrap_or_default();
     let is_ours = |taint: &Value| {
-        taint.get("key").and_then(Value::as_str) == Some(KEY)
+        taint.get("key").and_then(Value::as_str) == Some(NOT_READY_TAINT)
             && taint.get("effect").and_then(Value::as_str) == Some(EFFECT)
     };
     if list.iter().any(is_ours) == wanted {
@@ -93,7 +92,7 @@ fn patch(present: &Value, wanted: bool) -> Option<Value> {
     }
     let mut taints: Vec<Value> = list.iter().filter(|taint| !is_ours(taint)).cloned().collect();
     if wanted {
-        taints.push(json!({"key": KEY, "effect": EFFECT}));
+        taints.push(json!({"key": NOT_READY_TAINT, "effect": EFFECT}));
     }
     Some(json!([
         {"op": "test", "path": "/spec/taints", "value": present},
@@ -107,10 +106,10 @@ mod tests {
 
     #[test]
     fn only_our_taint_is_changed_and_only_when_it_must_be() {
-        let ours = json!({"key": KEY, "effect": EFFECT, "timeAdded": "2026-01-01T00:00:00Z"});
+        let ours = json!({"key": NOT_READY_TAINT, "effect": EFFECT, "timeAdded": "2026-01-01T00:00:00Z"});
         let other = json!({"key": "a", "value": "b", "effect": "NoExecute"});
-        let namesake = json!({"key": KEY, "effect": "NoExecute"});
-        let fresh = json!({"key": KEY, "effect": EFFECT});
+        let namesake = json!({"key": NOT_READY_TAINT, "effect": "NoExecute"});
+        let fresh = json!({"key": NOT_READY_TAINT, "effect": EFFECT});
         for (present, wanted, expected) in [
             (Value::Null, false, None),
             (json!([other]), false, None),

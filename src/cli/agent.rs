@@ -8,10 +8,11 @@ use anyhow::Result;
 
 use super::exit::Code;
 use super::install::ModeArgument;
-use super::place::{self, Places};
+use super::places::{self, Places};
 use crate::agent;
+use crate::engine::config::DEFAULT_CNI_DIR;
 use crate::engine::settings::DEFAULT_CONF_DIR;
-use crate::install::{self, Caller, Mode, Runtime};
+use crate::install::{self, Caller, Mode, Runtime, State};
 use crate::state::host;
 use crate::state::log::{self, Level, Settings};
 
@@ -57,7 +58,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     places: Places,
     /// Where Multus kept its cache: pods that it attached lack nothing
-    #[arg(long, value_name = "DIRECTORY", default_value = "/var/lib/cni/multus", help_heading = "Places on the node")]
+    #[arg(long, value_name = "DIRECTORY", default_value = DEFAULT_CNI_DIR, help_heading = "Places on the node")]
     multus_dir: PathBuf,
     /// Where Multus has configurations of its own, which definitions without one name
     #[arg(long, value_name = "DIRECTORY", default_value = DEFAULT_CONF_DIR, help_heading = "Places on the node")]
@@ -108,10 +109,10 @@ struct Installation {
     #[arg(long, conflicts_with = "no_install")]
     replace_multus: bool,
     /// A further key of rooknet's entry, as in --set events=true
-    #[arg(long, value_name = "KEY=VALUE", value_parser = place::key, conflicts_with = "no_install")]
-    set: Vec<place::Key>,
+    #[arg(long, value_name = "KEY=VALUE", value_parser = places::key, conflicts_with = "no_install")]
+    set: Vec<places::Key>,
     /// The plugin's log
-    #[arg(long, value_name = "FILE", default_value = "/var/log/rooknet.log")]
+    #[arg(long, value_name = "FILE", default_value = install::DEFAULT_LOG_FILE)]
     log_file: PathBuf,
 }
 
@@ -134,7 +135,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<Code> {
 
 fn options(arguments: Arguments) -> Result<agent::Options> {
     let Arguments { server, installation, places, .. } = arguments;
-    let record = install::recorded(&places.config_dir)?;
+    let record = install::recorded(&places.config_dir)?
+        // One that was taken away says nothing of the next.
+        .filter(|record| record.state != State::Uninstalled);
     let record = record.as_ref();
     let node_name = arguments.node_name.filter(|name| !name.is_empty()).unwrap_or_else(host::name);
     let runtime = places.runtime();

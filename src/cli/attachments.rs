@@ -4,8 +4,8 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use super::exit::{Code, Refused};
-use super::inspected_place::Place;
 use super::output::{self, Form, Output, cell};
+use super::places::InspectedPlaces;
 use crate::engine::collect::{Content, Listed};
 use crate::inspect::upkeep::{self, Upkeep, Wanted};
 
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
-    place: Place,
+    places: InspectedPlaces,
 }
 
 #[derive(Debug, Subcommand)]
@@ -60,7 +60,7 @@ struct Which {
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<Code> {
-    let upkeep = Upkeep::open(&arguments.place.into(), &caller())?;
+    let upkeep = Upkeep::open(&arguments.places.into(), &caller())?;
     let (done, key) = match &arguments.action {
         None => {
             let listed = upkeep.list()?;

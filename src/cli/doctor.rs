@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use super::exit::Code;
 use super::findings;
-use super::inspected_place::Place;
 use super::output::{self, Form, Output};
+use super::places::InspectedPlaces;
 use crate::inspect::{self, Depth, Severity};
 
 /// Find what is wrong with rooknet on this node, with cause and cure
@@ -20,11 +20,11 @@ pub(super) struct Arguments {
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
-    place: Place,
+    places: InspectedPlaces,
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<Code> {
-    let report = inspect::examine(&arguments.place.into(), Depth::Doctor).await?;
+    let report = inspect::examine(&arguments.places.into(), Depth::Doctor).await?;
     match arguments.output.output {
         Form::Json => {
             let (node, findings, not_checked) = (&report.node, &report.findings, &report.not_checked);

@@ -7,8 +7,8 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::exit::Code;
 use super::output::{self, Form, Output, cell};
-use super::place::{self, Places};
-use crate::install::{self, Caller, Mode, Options, Outcome, Record, Report, Severity};
+use super::places::{self, Places};
+use crate::install::{self, Caller, Mode, Options, Outcome, Record, Report, Severity, State};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,8 +49,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
     /// A further key of rooknet's entry, as in --set allowedPlugins='["macvlan","host-local"]'; kept by later installs
-    #[arg(long, value_name = "KEY=VALUE", value_parser = place::key)]
-    set: Vec<place::Key>,
+    #[arg(long, value_name = "KEY=VALUE", value_parser = places::key)]
+    set: Vec<places::Key>,
     /// Forget a key that an earlier install was given by --set
     #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
@@ -85,7 +85,9 @@ impl From<ModeArgument> for Mode {
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<Code> {
-    let record = install::recorded(&arguments.places.config_dir)?;
+    let record = install::recorded(&arguments.places.config_dir)?
+        // One that was taken away says nothing of the next.
+        .filter(|record| record.state != State::Uninstalled);
     let (is_dry, form) = (arguments.dry_run, arguments.output.output);
     let report = install::ensure(&options(arguments, record.as_ref())?).await?;
     match form {
@@ -124,7 +126,7 @@ fn options(arguments: Arguments, record: Option<&Record>) -> Result<Options> {
         runtime: places.runtime(),
         config_dir: places.config_dir,
         run_dir: places.run_dir,
-        log_file: "/var/log/rooknet.log".into(),
+        log_file: install::DEFAULT_LOG_FILE.into(),
         kubeconfig: arguments.kubeconfig.or_else(|| record.and_then(|record| record.kubeconfig.clone())),
         node_name: None,
         keys,

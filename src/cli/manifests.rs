@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 
 use super::exit::Code;
-use crate::install::manifests::{DISTRIBUTIONS, Purpose, kind, objects};
+use super::install::ModeArgument;
+use crate::install::Preset;
+use crate::install::manifests::{Purpose, kind, objects};
 
 /// Print the objects of a cluster, to be applied by kubectl
 ///
@@ -25,8 +26,8 @@ use crate::install::manifests::{DISTRIBUTIONS, Purpose, kind, objects};
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// How rooknet stands to the primary network
-    #[arg(long, value_enum, default_value_t = Mode::Chained, conflicts_with_all = ["uninstall", "crd"])]
-    mode: Mode,
+    #[arg(long, value_enum, default_value_t = ModeArgument::Chained, conflicts_with_all = ["uninstall", "crd"])]
+    mode: ModeArgument,
     /// The image's whole name [default: localhost/rooknet with this version, as `make image` names it]
     #[arg(long, value_name = "NAME", conflicts_with = "crd")]
     image: Option<String>,
@@ -41,37 +42,13 @@ pub(super) struct Arguments {
     crd: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Mode {
-    /// Last in a copy of the primary network's conflist
-    Chained,
-    /// Calling the primary network itself, as Multus does
-    Delegating,
-}
-
-/// Names of [`DISTRIBUTIONS`].
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Preset {
-    K3s,
-    Rke2,
-    Microk8s,
-    Openshift,
-}
-
 /// Prints them.
 pub(super) fn run(arguments: Arguments) -> Result<Code> {
     let text = if arguments.crd {
         kind().to_owned()
     } else {
-        let purpose = match arguments.mode {
-            _ if arguments.uninstall => Purpose::Uninstall,
-            Mode::Chained => Purpose::Keep("chained"),
-            Mode::Delegating => Purpose::Keep("delegating"),
-        };
-        let preset = arguments.preset.and_then(|preset| preset.to_possible_value());
-        let distribution =
-            preset.and_then(|preset| DISTRIBUTIONS.iter().find(|known| preset.matches(known.name, false)));
-        objects(purpose, arguments.image.as_deref(), distribution)?
+        let purpose = if arguments.uninstall { Purpose::Uninstall } else { Purpose::Keep(arguments.mode.into()) };
+        objects(purpose, arguments.image.as_deref(), arguments.preset)?
     };
     io::stdout().write_all(text.as_bytes()).context("the output cannot be written")?;
     Ok(Code::Done)

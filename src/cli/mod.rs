@@ -14,11 +14,10 @@ mod completions;
 mod doctor;
 mod exit;
 mod findings;
-mod inspected_place;
 mod install;
 mod manifests;
 mod output;
-mod place;
+mod places;
 mod status;
 mod uninstall;
 

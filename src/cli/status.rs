@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::exit::Code;
-use super::inspected_place::Place;
 use super::output::{self, Form, Output, cell};
+use super::places::InspectedPlaces;
 use super::{attachments, findings};
 use crate::cni::text::printable_path;
 use crate::inspect::{self, Depth, Report, cluster};
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
-    place: Place,
+    places: InspectedPlaces,
     /// All nodes, from the API server that KUBECONFIG or the pod's service account names
     #[arg(long)]
     all_nodes: bool,
@@ -42,7 +42,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<Code> {
         }
         return Ok(if report.is_faulty() { Code::Faulty } else { Code::Done });
     }
-    let report = inspect::examine(&arguments.place.into(), Depth::Status).await?;
+    let report = inspect::examine(&arguments.places.into(), Depth::Status).await?;
     match arguments.output.output {
         Form::Json => output::json(&report)?,
         Form::Table => print(&report)?,

@@ -10,9 +10,10 @@ use anyhow::Result;
 use super::exit::{Code, Refused};
 use super::install::findings;
 use super::output::{self, Form, Output, cell};
-use super::place::Places;
+use super::places::Places;
+use crate::agent::leave::leave;
 use crate::install::uninstall::{Ended, Holder, Options, Report};
-use crate::install::{self, stay, uninstall};
+use crate::install::{self, stay};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,10 +80,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<Code> {
         timeout: arguments.timeout,
         dry_run: arguments.dry_run,
     };
-    let report = uninstall::uninstall(&options, progress).await?;
+    let report = leave(&options, progress).await?;
     match arguments.output.output {
         Form::Json => output::json(&report)?,
-        Form::Table => print(&report)?,
+        Form::Table => print(&report, options.dry_run)?,
     }
     match &report.outcome {
         Ended::Refused(holders) => Err(Refused(format!(
@@ -115,7 +116,7 @@ fn progress(holders: &[Holder]) {
     let _ = if stderr.is_terminal() { write!(stderr, "\r\u{1b}[K{line}") } else { writeln!(stderr, "{line}") };
 }
 
-fn print(report: &Report) -> Result<()> {
+fn print(report: &Report, is_dry: bool) -> Result<()> {
     if let Ended::Refused(holders) | Ended::TimeUp(holders) = &report.outcome {
         let mut table = output::table(["POD", "NETWORKS", "ATTACHED"]);
         for holder in holders {
@@ -124,7 +125,7 @@ fn print(report: &Report) -> Result<()> {
         }
         output::line(&table.to_string())?;
     }
-    let word = if report.outcome == Ended::Planned { "would:" } else { "done: " };
+    let word = if is_dry { "would:" } else { "done: " };
     for change in &report.changes {
         output::line(&format!("{word} {change}"))?;
     }

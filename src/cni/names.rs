@@ -72,9 +72,12 @@ pub fn interface_group(name: impl IntoIterator<Item = u8>) -> u32 {
     (stable_hash(name) & 0x3fff_fffe) | 0x4000_0000
 }
 
+/// The type of rooknet's own entry in a configuration, and the file name of its executable.
+pub const OWN_TYPE: &str = "rooknet";
+
 /// Whether a plugin type is a meta-plugin's: one that attaches networks itself, as rooknet does.
 pub fn is_meta_plugin(type_name: &str) -> bool {
-    matches!(type_name, "rooknet" | "multus" | "multus-shim")
+    matches!(type_name, OWN_TYPE | "multus" | "multus-shim")
 }
 
 /// Checks a plugin type, the name of an executable: 1 to 255 printable ASCII characters without `/` and white space,

@@ -14,9 +14,8 @@ use serde_json::value::RawValue;
 use crate::cni::network::{Network, Plugin};
 use crate::cni::{Error, Object, json};
 use crate::multinet::node_ranges::{ANNOTATION, NodeShare};
+use crate::plugins::ipam::host_local;
 
-/// The IPAM plugin that takes ranges.
-const HOST_LOCAL: &str = "host-local";
 /// The capability, and the key of runtimeConfig.
 const CAPABILITY: &str = "ipRanges";
 /// Keys of host-local's `ipam` that name addresses.
@@ -33,7 +32,7 @@ const MAX_IPS: usize = 128;
 /// by `ips` in runtimeConfig or in `args.cni`, for an address that is not this node's.
 pub fn give(share: &NodeShare, network: &mut Network, runtime_config: &mut Object) -> Result<(), Error> {
     let about = || format!("annotation {ANNOTATION}");
-    let plugin = host_local(network).map_err(|error| error.within(&about()))?;
+    let plugin = plugin_of(network).map_err(|error| error.within(&about()))?;
     if runtime_config.get(CAPABILITY).is_some() {
         return Err(Error::config(format!(
             "annotation {ANNOTATION}: the runtime passes ranges, too (runtimeConfig.{CAPABILITY}): remove the annotation, \
@@ -59,9 +58,9 @@ pub fn give(share: &NodeShare, network: &mut Network, runtime_config: &mut Objec
 }
 
 /// The one plugin that runs host-local.
-fn host_local(network: &mut Network) -> Result<&mut Plugin, Error> {
+fn plugin_of(network: &mut Network) -> Result<&mut Plugin, Error> {
     for plugin in &network.plugins {
-        if plugin.nested_types()?.iter().any(|nested| nested == HOST_LOCAL) {
+        if plugin.nested_types()?.iter().any(|nested| nested == host_local::TYPE) {
             return Err(Error::config(format!(
                 "plugin {} runs host-local within a delegate of its own, which cannot be given this node's ranges: \
                  remove the annotation, or name the delegate's plugin itself",
@@ -69,7 +68,7 @@ fn host_local(network: &mut Network) -> Result<&mut Plugin, Error> {
             )));
         }
     }
-    let mut found = network.plugins.iter_mut().filter(|plugin| plugin.ipam_type.as_deref() == Some(HOST_LOCAL));
+    let mut found = network.plugins.iter_mut().filter(|plugin| plugin.ipam_type.as_deref() == Some(host_local::TYPE));
     match (found.next(), found.next()) {
         (Some(plugin), None) => Ok(plugin),
         (None, _) => Err(Error::config(

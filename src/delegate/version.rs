@@ -10,6 +10,7 @@ use super::answer;
 use super::exec::{self, Finished, Job};
 use super::failure::{Call, Failure};
 use crate::cni::Version;
+use crate::cni::names::OWN_TYPE;
 use crate::cni::request::Command;
 use crate::state::deadline::Deadline;
 
@@ -49,14 +50,14 @@ pub async fn version(executable: &Path, deadline: &Deadline) -> Result<Answer, F
 pub async fn rooknet_version(executable: &Path, deadline: &Deadline) -> Result<Option<String>, Failure> {
     let (_, finished) = run(executable, "", deadline).await?;
     let mut words = finished.stderr.split_whitespace();
-    Ok(words.next().filter(|word| *word == "rooknet").and(words.next()).map(ToOwned::to_owned))
+    Ok(words.next().filter(|word| *word == OWN_TYPE).and(words.next()).map(ToOwned::to_owned))
 }
 
 async fn run(executable: &Path, command: &str, deadline: &Deadline) -> Result<(Call, Finished), Failure> {
     let call = Call {
         plugin: executable.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         command: Command::Version,
-        network: "rooknet".to_owned(),
+        network: OWN_TYPE.to_owned(),
         ifname: String::new(),
     };
     let input = format!("{{\"cniVersion\":\"{}\"}}", Version::NEWEST);

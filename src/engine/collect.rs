@@ -8,6 +8,7 @@
 //! `hostNetwork`, and the runtime's paths): a lock's note names its holder by process id, and [`is_gone`] asks all
 //! processes of the node.
 
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
@@ -18,7 +19,9 @@ use super::config::Config;
 use super::corrupt;
 use super::failures::sentence;
 use super::undo::Undo;
+use crate::cni::Version;
 use crate::cni::args::Args;
+use crate::cni::names::OWN_TYPE;
 use crate::cni::network::Network;
 use crate::cni::request::Environment;
 use crate::cni::result::CniResult;
@@ -139,6 +142,22 @@ impl Collector {
     /// As [`Config::parse`].
     pub fn new(entry: &str) -> Result<Self> {
         Ok(Collector { config: Config::parse(entry)? })
+    }
+
+    /// For the journals of a node without an entry of rooknet's, with the defaults for all that it could say. `name` is
+    /// that of the runtime's network.
+    ///
+    /// # Errors
+    /// As [`Config::parse`].
+    pub fn without_entry(name: &str, state_dir: &Path, bin_dir: &Path) -> Result<Self> {
+        let entry = serde_json::json!({
+            "cniVersion": Version::NEWEST.as_str(),
+            "name": name,
+            "type": OWN_TYPE,
+            "stateDir": state_dir,
+            "binDir": bin_dir,
+        });
+        Self::new(&entry.to_string())
     }
 
     /// The entry's configuration.

@@ -10,21 +10,15 @@ use super::attachments::{Attached, described};
 use super::definitions::Usable;
 use super::{Examination, table};
 use crate::cni::Object;
-use crate::cni::args::Args;
 use crate::cni::network::Network;
 use crate::cni::result::CniResult;
 use crate::cni::text::{printable, printable_path};
 use crate::engine::config::DEFAULT_CNI_DIR;
-use crate::plugins::ipam::host_local::Config;
-use crate::runtime::Sandbox;
+use crate::plugins::ipam::host_local::{Config, Usage};
+use crate::runtime::{RESULTS_DIR, Sandbox};
 use crate::state::host_local::{self, Reservation};
 use crate::state::journal::{Attachment, Journal, Read};
 use crate::state::{files, multus_cache};
-
-/// The IPAM plugin with a store on the node.
-const HOST_LOCAL: &str = "host-local";
-/// Where libcni, in the runtime, keeps the results of what is attached.
-const RESULTS: &str = "/var/lib/cni/results";
 
 /// A range set of a network on this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -87,10 +81,8 @@ pub(super) fn look_at(
 
 /// The first plugin of a network that has host-local as its IPAM.
 fn store_of(network: &Network, runtime_config: &Object, args: &str) -> Option<StoreOf> {
-    let plugin = network.plugins.iter().find(|plugin| plugin.ipam_type.as_deref() == Some(HOST_LOCAL))?;
-    let input = plugin.stdin(&network.name, network.version, None, runtime_config).ok()?;
     // What host-local itself would refuse is a finding elsewhere, or an attachment that failed.
-    let config = Config::parse(&input, &Args::parse(args).ok()?).ok()?;
+    let config = Config::all_of(network, args, runtime_config).ok()?.into_iter().next()?;
     Some(StoreOf { network: network.name.clone(), config })
 }
 
@@ -103,11 +95,7 @@ fn store_of_attachment(attachment: &Attachment) -> Option<StoreOf> {
 fn pools_of(seen: &mut Examination<'_>, store: &StoreOf, taken: &[IpAddr], networks: &[Usable]) -> Vec<Pool> {
     let mut pools = Vec::new();
     for set in store.config.range_sets() {
-        let counts = |ip: &&IpAddr| set.range_of(**ip).is_some_and(|range| range.gateway() != **ip);
-        let used = u64::try_from(taken.iter().filter(counts).count()).unwrap_or(u64::MAX);
-        // A range of IPv6 has more than anybody will ever count.
-        let capacity = u64::try_from(set.capacity()).unwrap_or(u64::MAX);
-        let free = capacity.saturating_sub(used);
+        let Usage { capacity, used, free } = set.usage(taken);
         let directory = store.config.store().directory().to_owned();
         if free == 0 {
             let names: Vec<&str> = networks
@@ -165,7 +153,7 @@ fn others_know(cni_dir: &Path, container: &str) -> Result<bool, crate::cni::Erro
     if multus_cache::all_attachments(cni_dir)?.iter().any(|(_, id, _)| id == container) {
         return Ok(true);
     }
-    let results = files::names(Path::new(RESULTS))?;
+    let results = files::names(Path::new(RESULTS_DIR))?;
     // NETWORK-CONTAINER-INTERFACE
     Ok(results.iter().any(|name| name.contains(&format!("-{container}-"))))
 }

@@ -10,27 +10,23 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::api::{Api, DynamicObject, ListParams};
 use kube::{Client, Config};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Finding, Severity, table};
-use crate::cni::text::{printable, printable_path, quoted, shortened_to};
+use crate::cni::text::{printable, quoted, shortened_to};
+use crate::kubeapi::kube_client::{self, NOT_READY_TAINT};
 use crate::multinet::definition::Definition;
 use crate::multinet::node_ranges::NodeRanges;
 use crate::multinet::{selection, status};
 
 /// How long all requests together may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Objects of one answer: bounds memory.
-const PAGE: u32 = 500;
 /// By which label the agent's pods are found, wherever they run.
 const AGENT_LABEL: &str = "app.kubernetes.io/name=rooknet";
-/// The agent's start-up taint: on a node that is not verified yet.
-const TAINT: &str = "rooknet.io/not-ready";
 /// The reason of a kubelet's event when a pod's networks could not be attached, or its sandbox not be made otherwise.
 const NO_SANDBOX: &str = "FailedCreatePodSandBox";
 /// What is not to be seen from here.
@@ -122,45 +118,32 @@ pub async fn examine(kubeconfig: Option<&Path>) -> Result<Report> {
 
 async fn ask(kubeconfig: Option<&Path>) -> Result<Report> {
     let config = match kubeconfig {
-        Some(path) => {
-            let what = || format!("--kubeconfig {}", printable_path(path));
-            let text = Kubeconfig::read_from(path).with_context(what)?;
-            Config::from_custom_kubeconfig(text, &KubeConfigOptions::default()).await.with_context(what)?
-        }
+        Some(path) => kube_client::of_kubeconfig(path).await?,
         None => Config::infer().await.context("no cluster is named: set KUBECONFIG, or use --kubeconfig")?,
     };
     let client = Client::try_from(config).context("the credentials cannot be used")?;
-    let nodes: Vec<Node> = all(Api::all(client.clone()), "nodes", "", "").await?;
-    let agents: Vec<Pod> = all(Api::all(client.clone()), "the agents' pods", AGENT_LABEL, "").await?;
-    let unfinished = "status.phase!=Succeeded,status.phase!=Failed";
-    let mut pods: Vec<Pod> = all(Api::all(client.clone()), "pods", "", unfinished).await?;
-    pods.retain(|pod| pod.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(selection::ANNOTATION)));
-    let kind = ApiResource::from_gvk_with_plural(
-        &GroupVersionKind::gvk("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition"),
-        "network-attachment-definitions",
-    );
-    let definitions: Vec<DynamicObject> =
-        all(Api::all_with(client.clone(), &kind), "network definitions", "", "").await?;
-    let of_kubelets = format!("reason={NO_SANDBOX}");
-    let events: Vec<Event> = all(Api::all(client), "events", "", &of_kubelets).await?;
+    let everything = ListParams::default;
+    let nodes: Vec<Node> = all(Api::all(client.clone()), "nodes", everything(), |_| true).await?;
+    let of_agents = everything().labels(AGENT_LABEL);
+    let agents: Vec<Pod> = all(Api::all(client.clone()), "the agents' pods", of_agents, |_| true).await?;
+    let unfinished = everything().fields("status.phase!=Succeeded,status.phase!=Failed");
+    let selects =
+        |pod: &Pod| pod.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(selection::ANNOTATION));
+    let pods: Vec<Pod> = all(Api::all(client.clone()), "pods", unfinished, selects).await?;
+    let definitions = Api::all_with(client.clone(), &kube_client::definition_kind());
+    let definitions: Vec<DynamicObject> = all(definitions, "network definitions", everything(), |_| true).await?;
+    let of_kubelets = everything().fields(&format!("reason={NO_SANDBOX}"));
+    let events: Vec<Event> = all(Api::all(client), "events", of_kubelets, |_| true).await?;
     Ok(judge(&nodes, &agents, &pods, &definitions, &events))
 }
 
-/// All objects of a kind, page by page.
-async fn all<K>(api: Api<K>, what: &str, labels: &str, fields: &str) -> Result<Vec<K>>
+/// The objects of a kind that are of interest.
+async fn all<K>(api: Api<K>, what: &str, parameters: ListParams, is_wanted: impl Fn(&K) -> bool) -> Result<Vec<K>>
 where
     K: Clone + Debug + DeserializeOwned,
 {
-    let mut found = Vec::new();
-    let mut parameters = ListParams::default().limit(PAGE).labels(labels).fields(fields);
-    loop {
-        let page = api.list(&parameters).await.with_context(|| format!("{what} cannot be listed"))?;
-        found.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => parameters = parameters.continue_token(&token),
-            None => return Ok(found),
-        }
-    }
+    let listed = kube_client::list(&api, parameters, |object| is_wanted(&object).then_some(object));
+    listed.await.with_context(|| format!("{what} cannot be listed"))
 }
 
 fn judge(nodes: &[Node], agents: &[Pod], pods: &[Pod], definitions: &[DynamicObject], events: &[Event]) -> Report {
@@ -207,7 +190,7 @@ fn judge_node(node: &NodeReport, is_nowhere: bool, findings: &mut Vec<Finding>) 
         None => findings.push(Finding::of(&table::AGENT_MISSING, format_args!("node {name} has none"))),
     }
     if node.tainted {
-        findings.push(Finding::of(&table::NOT_VERIFIED, format_args!("node {name} has the taint {TAINT}")));
+        findings.push(Finding::of(&table::NOT_VERIFIED, format_args!("node {name} has the taint {NOT_READY_TAINT}")));
     }
 }
 
@@ -258,7 +241,7 @@ fn node_report(node: &Node, agents: &BTreeMap<String, AgentReport>, pods: &[PodR
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     NodeReport {
         ready: conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
-        tainted: taints.iter().any(|taint| taint.key == TAINT),
+        tainted: taints.iter().any(|taint| taint.key == NOT_READY_TAINT),
         agent: agents.get(&name).cloned(),
         pods: pods.iter().filter(|pod| pod.node.as_ref() == Some(&name)).count(),
         name,
@@ -294,16 +277,8 @@ fn pod_report(pod: &Pod) -> PodReport {
     // One that cannot be parsed keeps the pod from starting, and its event says so.
     let selections = selection::parse(selection::ANNOTATION, text, Some(&namespace)).unwrap_or_default();
     let networks: Vec<String> = selections.iter().map(selection::Selection::reference).collect();
-    let mut told: Vec<String> = told(annotation(status::ANNOTATION).unwrap_or_default());
-    let is_missing = |network: &&String| match told.iter().position(|name| name == *network) {
-        // Each entry tells of one interface.
-        Some(position) => {
-            told.swap_remove(position);
-            false
-        }
-        None => true,
-    };
-    let missing = networks.iter().filter(is_missing).cloned().collect();
+    let told = told(annotation(status::ANNOTATION).unwrap_or_default());
+    let missing = selection::missing(&selections, told.iter().map(String::as_str));
     PodReport {
         name: pod.metadata.name.clone().unwrap_or_default(),
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),

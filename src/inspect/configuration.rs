@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{Finding, Place, table};
+use crate::cni::names::OWN_TYPE;
 use crate::cni::network::Network;
 use crate::cni::text::printable_path;
 use crate::cni::{Error, Object, Version};
@@ -13,15 +14,11 @@ use crate::engine::collect::Collector;
 use crate::engine::config::{DEFAULT_BIN_DIR, DEFAULT_STATE_DIR};
 use crate::engine::settings::Settings;
 use crate::state::files::{self, described};
-use crate::state::installation::{self, Mode, Record};
+use crate::state::installation::{self, DEFAULT_CONF_DIR, Mode, Record};
 use crate::state::{host, networks};
 
-/// The type of rooknet's entry.
-const OWN_TYPE: &str = "rooknet";
 /// Our conflist's usual name.
 const CONFLIST: &str = "00-rooknet.conflist";
-/// Where runtimes read configurations.
-const DEFAULT_CNI_CONF_DIR: &str = "/etc/cni/net.d";
 /// Bytes of a conflist, at most.
 const SIZE_LIMIT: u64 = networks::MAX_NETWORK_BYTES;
 
@@ -74,15 +71,16 @@ pub(super) fn read(place: &Place) -> Result<(Known, Vec<Finding>)> {
     });
     let of_record = |path: fn(&Record) -> &PathBuf| record.as_ref().map(|record| path(record).clone());
     let conf_dir = place.conf_dir.clone().or_else(|| of_record(|record| &record.conf_dir));
-    let conf_dir = conf_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_CNI_CONF_DIR));
+    let conf_dir = conf_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_CONF_DIR));
     let bin_dir = place.bin_dir.clone().or_else(|| of_record(|record| &record.bin_dir));
     let bin_dir = bin_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_BIN_DIR));
     let state_dir = place.state_dir.clone().or_else(|| of_record(|record| &record.state_dir));
+    let state_dir = state_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
 
     let found = find(&conf_dir, record.as_ref(), &mut findings);
     let mut known = Known {
-        collector: Collector::new(&default_entry(state_dir.as_deref(), &bin_dir))?,
-        state_dir: state_dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR)),
+        collector: Collector::without_entry(OWN_TYPE, &state_dir, &bin_dir)?,
+        state_dir,
         node: host::name(),
         shown: None,
         primary: None,
@@ -218,13 +216,6 @@ fn runnable(own: &Object) -> Result<Network, Error> {
 
 fn invalid(path: &Path, error: &anyhow::Error) -> Finding {
     Finding::of(&table::CONFIGURATION_INVALID, format_args!("{}: {error:#}", described(path)))
-}
-
-/// The entry as it would be without one: for journals of a node whose conflist is gone.
-fn default_entry(state_dir: Option<&Path>, bin_dir: &Path) -> String {
-    let state_dir = state_dir.unwrap_or(Path::new(DEFAULT_STATE_DIR));
-    serde_json::json!({"cniVersion": "1.1.0", "name": "rooknet", "type": OWN_TYPE, "stateDir": state_dir, "binDir": bin_dir})
-        .to_string()
 }
 
 fn primary(record: Option<&Record>, shown: Option<&Configuration>) -> Option<Primary> {

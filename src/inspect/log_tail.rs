@@ -34,7 +34,10 @@ pub(super) fn look_at(seen: &mut Examination<'_>) {
     let text = match files::read_tail(&path, TAIL) {
         Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
         Ok(None) => {
-            seen.skipped(format_args!("the log: there is no {} yet", printable_path(&path)));
+            seen.skipped(format_args!(
+                "the log: there is no {}: nothing was logged yet, or this is the agent's pod, which does not see it",
+                printable_path(&path)
+            ));
             return;
         }
         Err(error) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Examination, Plugin, table};
 use crate::cni::Object;
+use crate::cni::names::OWN_TYPE;
 use crate::cni::text::{printable_path, shortened};
 use crate::delegate::{self, Context, Failure, Runners};
 use crate::state::deadline::Deadline;
@@ -14,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Asks for its version, and then for STATUS, as a runtime would.
 pub(super) async fn look_at(seen: &mut Examination<'_>) -> Plugin {
-    let path = seen.configuration.bin_dir.join("rooknet");
+    let path = seen.configuration.bin_dir.join(OWN_TYPE);
     let version = match ask(&path, &seen.deadline).await {
         Ok(version) => Some(version),
         Err(failure) => {

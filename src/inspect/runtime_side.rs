@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::attachments::Attached;
 use super::{Examination, table};
+use crate::cni::names::OWN_TYPE;
 use crate::cni::text::{printable, printable_path, quoted};
 use crate::engine::collect::Content;
 use crate::multinet::selection::{self, ANNOTATION};
@@ -36,15 +37,9 @@ pub(super) struct Asked {
 
 /// Asks the runtime.
 pub(super) async fn look_at(seen: &mut Examination<'_>) -> (Option<Runtime>, Option<Asked>) {
-    let cri = match &seen.place.runtime_socket {
-        Some(socket) => Cri::new(socket),
-        None => match Cri::usual() {
-            Some(cri) => cri,
-            None => {
-                seen.skipped("the container runtime: none of the usual sockets is there, name it by --runtime-socket");
-                return (None, None);
-            }
-        },
+    let Some(cri) = Cri::at(seen.place.runtime_socket.as_deref()) else {
+        seen.skipped("the container runtime: none of the usual sockets is there, name it by --runtime-socket");
+        return (None, None);
     };
     let status = match cri.status(&seen.deadline).await {
         Ok(status) => status,
@@ -92,7 +87,7 @@ fn judge_loaded(seen: &mut Examination<'_>, loaded: &Loaded) -> Option<bool> {
         let directory = printable_path(&loaded.conf_dir);
         let what = match loaded.default_network() {
             None => "nothing".to_owned(),
-            Some(first) if first.types.iter().any(|type_name| type_name == "rooknet") => {
+            Some(first) if first.types.iter().any(|type_name| type_name == OWN_TYPE) => {
                 format!("a former text of {}", quoted(&first.name))
             }
             Some(first) => format!("{} with the plugins {}", quoted(&first.name), quoted(&first.types.join(", "))),
@@ -137,23 +132,15 @@ pub(super) async fn lacking(seen: &mut Examination<'_>, asked: &Asked, attached:
 fn missing(sandbox: &Sandbox, attached: &Attached) -> Option<String> {
     let text = sandbox.annotations.get(ANNOTATION)?;
     let selections = selection::parse(ANNOTATION, text, Some(&sandbox.namespace)).ok()?;
-    let mut networks: Vec<String> = Vec::new();
+    let mut networks: Vec<&str> = Vec::new();
     for listed in attached.listed.iter().filter(|listed| listed.container == sandbox.id) {
         match &listed.content {
             Content::Unreadable(_) => return None,
             Content::Readable(essentials) => {
-                networks.extend(essentials.attachments.iter().map(|attachment| attachment.network.clone()));
+                networks.extend(essentials.attachments.iter().map(|attachment| attachment.network.as_str()));
             }
         }
     }
-    let is_missing = |wanted: &String| match networks.iter().position(|network| network == wanted) {
-        // Each attachment serves one element.
-        Some(position) => {
-            networks.swap_remove(position);
-            false
-        }
-        None => true,
-    };
-    let missing: Vec<String> = selections.iter().map(selection::Selection::reference).filter(is_missing).collect();
+    let missing = selection::missing(&selections, networks);
     (!missing.is_empty()).then(|| printable(&missing.join(", ")))
 }

@@ -64,7 +64,7 @@ impl Upkeep {
         let mut settings = known.collector.config().log_settings().unwrap_or_default();
         settings.to_stderr = settings.file.is_none();
         node_log::init(&settings);
-        let runtime = place.runtime_socket.as_deref().map(Cri::new).or_else(Cri::usual);
+        let runtime = Cri::at(place.runtime_socket.as_deref());
         let must_ask = place.runtime_socket.is_some();
         Ok(Upkeep { collector: known.collector, runtime, must_ask, who: shortened(who) })
     }

@@ -8,15 +8,13 @@ use anyhow::{Context, Result};
 
 use super::plan::Plan;
 use super::{Options, Outcome, Report, Severity, verify};
+use crate::cni::names::OWN_TYPE;
 use crate::cni::text::{printable, printable_path};
 use crate::delegate;
 use crate::state::deadline::Deadline;
 use crate::state::draining;
 use crate::state::installation;
 use crate::state::placing::Place;
-
-/// The plugin's file name.
-pub(super) const PLUGIN: &str = "rooknet";
 
 /// The reason by which an uninstall drains a node: who installs ends what has this one.
 pub(super) const DRAIN_REASON: &str = "rooknetctl uninstall";
@@ -105,7 +103,7 @@ fn source(options: &Options) -> Result<PathBuf> {
     }
     let own =
         std::env::current_exe().context("the running program's own path is unknown: name the plugin by --plugin")?;
-    Ok(own.with_file_name(PLUGIN))
+    Ok(own.with_file_name(OWN_TYPE))
 }
 
 /// Puts the plugin in place, unless it is: its version, by its answer.
@@ -122,7 +120,7 @@ async fn plugin(options: &Options, step: &mut Steps) -> Result<Option<String>> {
         "the directory {} for CNI plugins does not exist: is --bin-dir (or --preset) what the runtime searches?",
         printable_path(&options.bin_dir)
     );
-    let place = Place::new(&options.bin_dir, PLUGIN);
+    let place = Place::new(&options.bin_dir, OWN_TYPE);
     if step.is_dry {
         if !place.has(&source)? {
             step.make(true, || format!("place the plugin {}", printable_path(place.file())), || Ok(()))?;

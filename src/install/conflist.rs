@@ -5,7 +5,7 @@
 
 use serde_json::value::RawValue;
 
-use super::survey::ROOKNET;
+use crate::cni::names::OWN_TYPE;
 use crate::cni::network::{self, Network};
 use crate::cni::{Error, Object, Version, json};
 use crate::engine::config::{ANNOTATIONS_CAPABILITY, Config};
@@ -117,7 +117,7 @@ impl Primary {
     /// A key that is none of [`KEYS`], or a value that the plugin would refuse.
     pub(super) fn with_rooknet(&self, mode: Mode, keys: &[(String, Box<RawValue>)]) -> Result<String, Error> {
         let mut entry = Object::new();
-        entry.set_value("type", &ROOKNET)?;
+        entry.set_value("type", &OWN_TYPE)?;
         let mut capabilities = Object::new();
         capabilities.set_value(ANNOTATIONS_CAPABILITY, &true)?;
         if mode == Mode::Delegating {
@@ -191,7 +191,7 @@ pub fn entry_of(text: &str) -> Result<String, Error> {
     let list = Object::parse("our conflist", text)?;
     let plugins = list.list("plugins", MOST)?;
     let mut entries = plugins.iter().filter_map(|plugin| Object::parse("plugin", plugin.get()).ok());
-    let entry = entries.find(|entry| entry.text("type").is_ok_and(|type_name| type_name == ROOKNET));
+    let entry = entries.find(|entry| entry.text("type").is_ok_and(|type_name| type_name == OWN_TYPE));
     let mut input = entry.ok_or_else(|| Error::config("our conflist has no plugin of type rooknet"))?;
     input.set_value("cniVersion", &network::highest_version(&list)?.as_str())?;
     input.set_value("name", &list.text("name")?)?;

@@ -10,12 +10,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde::Serialize;
 
 use crate::cni::text::{printable, shortened_to};
 use crate::engine::collect::{self, Collector, Content, Listed, Outcome};
+use crate::kubeapi::kube_client;
 use crate::multinet::selection;
 use crate::runtime::{Cri, Sandbox};
 use crate::state::deadline::Deadline;
@@ -60,11 +60,7 @@ pub(super) struct Testimony {
 /// A client for the API server, by a kubeconfig or as the pod that this runs in; `None` where there is neither.
 pub(super) async fn api(kubeconfig: Option<&Path>) -> Result<Option<Client>> {
     let config = match kubeconfig {
-        Some(path) => {
-            let about = || format!("kubeconfig {}", path.display());
-            let read = Kubeconfig::read_from(path).with_context(about)?;
-            Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.with_context(about)?
-        }
+        Some(path) => kube_client::of_kubeconfig(path).await?,
         None => match Config::incluster() {
             Ok(config) => config,
             Err(_) => return Ok(None),
@@ -176,29 +172,16 @@ fn selected(text: &str, namespace: &str) -> Option<String> {
 /// Pods of the node that select networks and are not at their end, by the API server.
 async fn of_api(client: &Client, node: &str) -> Result<Vec<(String, String)>> {
     let pods: Api<Pod> = Api::all(client.clone());
-    let mut parameters = ListParams::default().fields(&format!("spec.nodeName={node}")).limit(PAGE);
-    let mut found = Vec::new();
-    loop {
-        let page = pods.list(&parameters).await.context("the API server does not tell the pods of this node")?;
-        for pod in page.items {
-            let (metadata, spec, status) = (pod.metadata, pod.spec.unwrap_or_default(), pod.status.unwrap_or_default());
-            let is_over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
-            if is_over || spec.host_network == Some(true) {
-                continue;
-            }
-            let namespace = metadata.namespace.unwrap_or_default();
-            let annotations = metadata.annotations.unwrap_or_default();
-            let annotation = annotations.get(selection::ANNOTATION);
-            if let Some(networks) = annotation.and_then(|text| selected(text, &namespace)) {
-                found.push((format!("{namespace}/{}", metadata.name.unwrap_or_default()), networks));
-            }
+    let of_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
+    let listed = kube_client::list(&pods, of_node, |pod| {
+        let (metadata, spec, status) = (pod.metadata, pod.spec.unwrap_or_default(), pod.status.unwrap_or_default());
+        let is_over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+        if is_over || spec.host_network == Some(true) {
+            return None;
         }
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => parameters = parameters.continue_token(&token),
-            None => return Ok(found),
-        }
-    }
+        let namespace = metadata.namespace.unwrap_or_default();
+        let networks = selected(metadata.annotations.unwrap_or_default().get(selection::ANNOTATION)?, &namespace)?;
+        Some((format!("{namespace}/{}", metadata.name.unwrap_or_default()), networks))
+    });
+    listed.await.context("the API server does not tell the pods of this node")
 }
-
-/// Pods of one page.
-const PAGE: u32 = 100;

@@ -5,7 +5,9 @@
 //! structure, so that the reasons in its comments reach whoever reviews what is printed. The tests in test-kube compare
 //! the outcome with what kustomize and Helm make of the same files.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+
+use super::{DEFAULT_CONF_DIR, Mode, Places, Preset};
 
 const KIND: &str = include_str!("../../deploy/kustomize/crd/network-attachment-definition.yaml");
 /// In the order of the kustomization: the policies come before the accounts that they bound.
@@ -25,60 +27,11 @@ const IMAGE: &str = "localhost/rooknet";
 /// What the agent of each node is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To keep rooknet installed: the value of its `--mode`.
-    Keep(&'static str),
+    /// To keep rooknet installed, in this mode.
+    Keep(Mode),
     /// To drain its node and take rooknet away.
     Uninstall,
 }
-
-/// A distribution of Kubernetes whose directories are not the usual ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Distribution {
-    /// The value of `--preset`.
-    pub name: &'static str,
-    /// The directory to mount for the programs of CNI plugins: theirs, or one above it when they are links to files
-    /// there.
-    pub programs: &'static str,
-    /// The directory of the runtime's configurations; `None`: /etc/cni/net.d.
-    pub lists: Option<&'static str>,
-    /// The directory of the runtime's socket.
-    pub runtime: &'static str,
-    /// Whether SELinux and a security context constraint keep an ordinary pod out of these directories.
-    pub is_constrained: bool,
-}
-
-/// The distributions, as `deploy/kustomize/components` has them.
-pub const DISTRIBUTIONS: [Distribution; 4] = [
-    // https://docs.k3s.io/networking/multus-ipams
-    Distribution {
-        name: "k3s",
-        programs: "/var/lib/rancher/k3s/data",
-        lists: Some("/var/lib/rancher/k3s/agent/etc/cni/net.d"),
-        runtime: "/run/k3s/containerd",
-        is_constrained: false,
-    },
-    Distribution {
-        name: "rke2",
-        programs: "/opt/cni/bin",
-        lists: None,
-        runtime: "/run/k3s/containerd",
-        is_constrained: false,
-    },
-    Distribution {
-        name: "microk8s",
-        programs: "/var/snap/microk8s/current/opt/cni/bin",
-        lists: Some("/var/snap/microk8s/current/args/cni-network"),
-        runtime: "/var/snap/microk8s/common/run",
-        is_constrained: false,
-    },
-    Distribution {
-        name: "openshift",
-        programs: "/var/lib/cni/bin",
-        lists: Some("/etc/kubernetes/cni/net.d"),
-        runtime: "/run/crio",
-        is_constrained: true,
-    },
-];
 
 /// The kind NetworkAttachmentDefinition by itself. It is never among the other objects: whoever deletes those must not
 /// delete every network of the cluster with them.
@@ -90,59 +43,61 @@ pub fn kind() -> &'static str {
 ///
 /// # Errors
 /// When a text of the build is not as this module knows it, which a test excludes.
-pub fn objects(purpose: Purpose, image: Option<&str>, distribution: Option<&Distribution>) -> Result<String> {
+pub fn objects(purpose: Purpose, image: Option<&str>, preset: Option<Preset>) -> Result<String> {
     let mut documents = RIGHTS.map(str::to_owned).to_vec();
-    documents.push(daemonset(purpose, image, distribution)?);
-    if distribution.is_some_and(|distribution| distribution.is_constrained) {
+    documents.push(daemonset(purpose, image, preset)?);
+    if preset.is_some_and(Preset::is_constrained) {
         documents.push(SECURITY_CONTEXT_CONSTRAINT.to_owned());
     }
     Ok(documents.join("---\n"))
 }
 
-fn daemonset(purpose: Purpose, image: Option<&str>, distribution: Option<&Distribution>) -> Result<String> {
+fn daemonset(purpose: Purpose, image: Option<&str>, preset: Option<Preset>) -> Result<String> {
     let version = env!("CARGO_PKG_VERSION");
     let mut text = DAEMONSET.to_owned();
     if let Some(image) = image {
         text = changed(&text, &format!(" image: {IMAGE}:{version}\n"), &format!(" image: {}\n", quoted(image)), 1)?;
     }
-    let preset = distribution.map(|distribution| format!("--preset={}", distribution.name));
+    let presetting = preset.map(|preset| format!("--preset={}", preset.as_str()));
     let arguments = match purpose {
-        Purpose::Keep(mode) => vec!["agent".to_owned(), format!("--mode={mode}")],
+        Purpose::Keep(mode) => vec!["agent".to_owned(), format!("--mode={}", mode.as_str())],
         Purpose::Uninstall => {
             text = changed(&text, "maxUnavailable: 10%\n", "maxUnavailable: 100%\n", 1)?;
             text = without_liveness_probe(&text)?;
             ["uninstall", "--wait", "--stay"].map(str::to_owned).to_vec()
         }
     };
-    let list: String = arguments.into_iter().chain(preset).map(|word| format!("            - {word}\n")).collect();
+    let list: String = arguments.into_iter().chain(presetting).map(|word| format!("            - {word}\n")).collect();
     text = changed(&text, "            - agent\n            - --mode=chained\n", &list, 1)?;
-    match distribution {
-        Some(distribution) => with_directories(&text, distribution),
+    match preset {
+        Some(preset) => with_directories(&text, preset),
         None => Ok(text),
     }
 }
 
 /// With the distribution's directories in place of the usual ones.
-fn with_directories(text: &str, distribution: &Distribution) -> Result<String> {
+fn with_directories(text: &str, preset: Preset) -> Result<String> {
+    let Places { conf_dir, socket, .. } = preset.places();
+    let (runtime, _) = socket.rsplit_once('/').context("the runtime's socket of a preset is no path")?;
     // Each is named twice: as the node's and as the container's.
-    let mut text = changed(text, "ath: /opt/cni/bin\n", &format!("ath: {}\n", distribution.programs), 2)?;
-    text = changed(&text, "ath: /run/containerd\n", &format!("ath: {}\n", distribution.runtime), 2)?;
-    if let Some(lists) = distribution.lists {
+    let mut text = changed(text, "ath: /opt/cni/bin\n", &format!("ath: {}\n", preset.mounted_bin_dir()), 2)?;
+    text = changed(&text, "ath: /run/containerd\n", &format!("ath: {}\n", runtime), 2)?;
+    if conf_dir != DEFAULT_CONF_DIR {
         let mount = "              mountPath: /etc/cni\n";
         text = changed(
             &text,
             mount,
-            &format!("{mount}            - name: cni-lists\n              mountPath: {lists}\n"),
+            &format!("{mount}            - name: cni-lists\n              mountPath: {conf_dir}\n"),
             1,
         )?;
         let volumes = "      volumes:\n";
         let volume = format!(
-            "{volumes}        - name: cni-lists\n          hostPath:\n            path: {lists}\n            type: \
+            "{volumes}        - name: cni-lists\n          hostPath:\n            path: {conf_dir}\n            type: \
              DirectoryOrCreate\n"
         );
         text = changed(&text, volumes, &volume, 1)?;
     }
-    if distribution.is_constrained {
+    if preset.is_constrained() {
         let containers = "      containers:\n";
         let context = "      securityContext:\n        seLinuxOptions:\n          type: spc_t\n";
         text = changed(&text, containers, &format!("{context}{containers}"), 1)?;
@@ -192,17 +147,18 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
 
     #[test]
     fn every_purpose_on_every_distribution_is_rendered() {
-        let distributions = DISTRIBUTIONS.iter().map(Some).chain([None]);
-        for distribution in distributions {
-            for purpose in [Purpose::Keep("chained"), Purpose::Keep("delegating"), Purpose::Uninstall] {
-                let text = objects(purpose, Some("registry.example/rooknet:x"), distribution).unwrap();
-                assert!(text.contains(" image: \"registry.example/rooknet:x\"\n"), "{purpose:?} {distribution:?}");
+        for preset in Preset::value_variants().iter().copied().map(Some).chain([None]) {
+            for purpose in [Purpose::Keep(Mode::Chained), Purpose::Keep(Mode::Delegating), Purpose::Uninstall] {
+                let text = objects(purpose, Some("registry.example/rooknet:x"), preset).unwrap();
+                assert!(text.contains(" image: \"registry.example/rooknet:x\"\n"), "{purpose:?} {preset:?}");
                 assert_eq!(text.contains("livenessProbe:"), purpose != Purpose::Uninstall);
-                assert_eq!(text.contains("/run/containerd"), distribution.is_none());
+                assert_eq!(text.contains("/run/containerd"), preset.is_none());
             }
         }
     }
@@ -216,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_image_is_the_one_of_this_version() {
-        let text = objects(Purpose::Keep("chained"), None, None).unwrap();
+        let text = objects(Purpose::Keep(Mode::Chained), None, None).unwrap();
         assert!(text.contains(&format!(" image: {IMAGE}:{}\n", env!("CARGO_PKG_VERSION"))));
     }
 }

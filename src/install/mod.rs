@@ -32,7 +32,10 @@ use crate::state::installation::{self, Lock};
 pub use conflist::{KEYS, entry_of};
 pub use preset::{Places, Preset};
 
-pub use crate::state::installation::{DEFAULT_CONFIG_DIR, Mode, Primary, Record, State};
+pub use crate::engine::config::{DEFAULT_BIN_DIR, DEFAULT_STATE_DIR};
+pub use crate::state::installation::{
+    DEFAULT_CONF_DIR, DEFAULT_CONFIG_DIR, DEFAULT_LOG_FILE, Mode, Primary, Record, State,
+};
 
 /// How long another install or uninstall is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
@@ -93,7 +96,7 @@ pub enum Runtime {
 pub enum Caller {
     /// A person: also ends an uninstall that was begun.
     Person,
-    /// An agent, with the identity of its deployment (the DaemonSet's uid): it never undoes an uninstall of the
+    /// An agent, with the identity of its deployment (the DaemonSet's uid and the generation of its template): it never undoes an uninstall of the
     /// installation that it kept.
     Agent(String),
 }

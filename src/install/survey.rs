@@ -7,13 +7,11 @@
 use serde_json::value::RawValue;
 
 use super::conflist::Primary;
+use crate::cni::names::OWN_TYPE;
 use crate::cni::{Object, json};
 
 /// Ends of the names of files that runtimes read (libcni's `ConfFiles` as go-cni and ocicni call it).
 const EXTENSIONS: [&str; 3] = [".conf", ".conflist", ".json"];
-
-/// The type of our own entry.
-pub(super) const ROOKNET: &str = "rooknet";
 
 /// Types of Multus's plugins: the thin one and the thick one's.
 const MULTUS: [&str; 2] = ["multus", "multus-shim"];
@@ -148,7 +146,7 @@ fn content(file: &str, text: &str, extra: &impl Fn(&str) -> Result<Vec<(String, 
     };
     let mut types = Vec::new();
     collect_types(&object, &mut types, MAX_NESTING);
-    if types.iter().any(|type_name| type_name == ROOKNET) {
+    if types.iter().any(|type_name| type_name == OWN_TYPE) {
         return Content::Ours;
     }
     if types.iter().any(|type_name| MULTUS.contains(&type_name.as_str())) {

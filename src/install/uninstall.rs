@@ -12,11 +12,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use super::apply::{DRAIN_REASON, PLUGIN};
+use super::apply::DRAIN_REASON;
 use super::holders::{self, Testimony, Witnesses};
 use super::plan::survey;
-use super::survey::{ROOKNET, Survey};
+use super::survey::Survey;
 use super::{Finding, Kind, Runtime, Severity, verify};
+use crate::cni::names::OWN_TYPE;
 use crate::cni::text::{printable, printable_path};
 use crate::engine::collect::{Collector, Content, Outcome};
 use crate::state::deadline::{Deadline, Reason};
@@ -95,8 +96,14 @@ pub async fn uninstall(options: &Options, progress: impl FnMut(&[Holder])) -> Re
     let Some(record) = record.filter(|record| record.state != State::Uninstalled) else {
         return Uninstall::of_nothing(options);
     };
-    let entry = super::entry(&record).ok().flatten().unwrap_or_else(|| least_entry(&record));
-    let collector = Collector::new(&entry)?;
+    let collector = match super::entry(&record) {
+        Ok(Some(entry)) => Collector::new(&entry)?,
+        // Our conflist is gone, or somebody else's: the record says enough for an undoing.
+        Ok(None) | Err(_) => {
+            let name = record.primary.as_ref().map_or(OWN_TYPE, |primary| primary.name.as_str());
+            Collector::without_entry(name, &record.state_dir, &record.bin_dir)?
+        }
+    };
     let node = options.node_name.clone().unwrap_or_else(host::name);
     let mut findings = Vec::new();
     let api = holders::api(options.kubeconfig.as_deref()).await?.map(|client| (client, node));
@@ -105,19 +112,6 @@ pub async fn uninstall(options: &Options, progress: impl FnMut(&[Holder])) -> Re
         findings.push(not_asked());
     }
     Uninstall { options, record, witnesses, changes: Vec::new(), findings }.run(progress).await
-}
-
-/// By which journals can be undone where our conflist is gone.
-fn least_entry(record: &Record) -> String {
-    let name = record.primary.as_ref().map_or(PLUGIN, |primary| primary.name.as_str());
-    serde_json::json!({
-        "cniVersion": crate::cni::Version::NEWEST.as_str(),
-        "name": name,
-        "type": ROOKNET,
-        "stateDir": record.state_dir,
-        "binDir": record.bin_dir,
-    })
-    .to_string()
 }
 
 fn not_asked() -> Finding {
@@ -213,7 +207,7 @@ impl Uninstall<'_> {
             self.changes.push(format!("rename {} to {}", printable(&replaced.renamed), printable(&replaced.file)));
         }
         self.changes.push(format!("remove {}", printable_path(&record.conf_dir.join(&record.conflist))));
-        self.changes.push(format!("remove {}", printable_path(&record.bin_dir.join(PLUGIN))));
+        self.changes.push(format!("remove {}", printable_path(&record.bin_dir.join(OWN_TYPE))));
         self.changes
             .push(format!("remove the credentials and the record in {}", printable_path(&self.options.config_dir)));
     }
@@ -319,6 +313,8 @@ impl Uninstall<'_> {
         if current.as_ref() != Some(&self.record) {
             bail!("rooknet was installed again meanwhile: nothing more was taken away");
         }
+        // The drain may have taken hours.
+        self.check_what_comes()?;
         let record = self.record.clone();
         let after = survey(&record.conf_dir)?;
         self.restore(&record)?;
@@ -329,7 +325,7 @@ impl Uninstall<'_> {
         self.await_runtime(&after).await?;
         self.forget_plain().await?;
 
-        let place = Place::new(&record.bin_dir, PLUGIN);
+        let place = Place::new(&record.bin_dir, OWN_TYPE);
         place.remove()?;
         self.changes.push(format!("remove {}", printable_path(place.file())));
         installation::remove_credentials(&self.options.config_dir)?;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::survey::ROOKNET;
 use super::{Finding, Kind, Options, Report, Runtime, Severity};
+use crate::cni::names::OWN_TYPE;
 use crate::cni::text::{printable, printable_path, quoted};
 use crate::runtime::{Cri, Loaded, SOCKETS, Status};
 use crate::state::deadline::Deadline;
@@ -107,7 +107,7 @@ fn judge(options: &Options, record: &Record, text: &str, status: &Status) -> Opt
             "restart the runtime: it has lost sight of the directory",
         );
     };
-    if !network.types.iter().any(|type_name| type_name == ROOKNET) {
+    if !network.types.iter().any(|type_name| type_name == OWN_TYPE) {
         return wrong(
             format!(
                 "the runtime has loaded the network {} with the plugins {}, without rooknet: pods would run without the \
@@ -214,7 +214,7 @@ pub(super) fn still_loaded(status: &Status) -> Option<Finding> {
     if let Some(error) = &status.load_error {
         return wrong(format!("it could not load another configuration: {error}"));
     }
-    let ours = loaded.networks.iter().find(|network| network.types.iter().any(|name| name == ROOKNET));
+    let ours = loaded.networks.iter().find(|network| network.types.iter().any(|name| name == OWN_TYPE));
     match (ours, loaded.default_network()) {
         (Some(network), _) => {
             wrong(format!("it still has rooknet's conflist of network {} loaded", quoted(&network.name)))

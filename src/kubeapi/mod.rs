@@ -14,6 +14,8 @@ pub mod events;
 mod exchange;
 mod failure;
 pub mod grpc;
+#[cfg(feature = "cli")]
+pub mod kube_client;
 mod kubeconfig;
 pub mod networks;
 pub mod pod_resources;

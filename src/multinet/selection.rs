@@ -92,6 +92,18 @@ impl Selection {
     }
 }
 
+/// The networks (`namespace/name`) that are selected and not among those that a pod has, in the selection's order. Each
+/// that it has serves one element: a network can be selected several times.
+pub fn missing<'a>(selections: &[Selection], had: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut missing: Vec<String> = selections.iter().map(Selection::reference).collect();
+    for network in had {
+        if let Some(position) = missing.iter().position(|wanted| wanted == network) {
+            missing.remove(position);
+        }
+    }
+    missing
+}
+
 /// Parses the annotation. `default_namespace` is the pod's, `None` when unknown (then an element without namespace is
 /// an error). A blank text selects nothing. The default routes of the elements are checked against each other.
 ///

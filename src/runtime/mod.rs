@@ -22,6 +22,9 @@ use messages::{
     StatusResponse, VersionRequest, VersionResponse,
 };
 
+/// Where runtimes keep the results of their CNI calls, by libcni: files NETWORK-CONTAINER-INTERFACE.
+pub const RESULTS_DIR: &str = "/var/lib/cni/results";
+
 /// Where runtimes listen, the usual ones first: containerd, that of k3s and RKE2, CRI-O, that of MicroK8s.
 pub const SOCKETS: [&str; 4] = [
     "/run/containerd/containerd.sock",
@@ -110,6 +113,11 @@ impl Cri {
     /// The first of [`SOCKETS`] that is there.
     pub fn usual() -> Option<Self> {
         SOCKETS.iter().map(Path::new).find(|socket| socket.exists()).map(Cri::new)
+    }
+
+    /// The one that listens at `socket`, or else the first that is there ([`Cri::usual`]).
+    pub fn at(socket: Option<&Path>) -> Option<Self> {
+        socket.map(Cri::new).or_else(Cri::usual)
     }
 
     /// Where it listens.

@@ -150,6 +150,18 @@ fn unlink(path: &Path) -> Result<bool, Error> {
 /// [`Error::TooLarge`] when it is longer; [`Error::Io`] for anything but a regular file, which is never waited for, and
 /// when the system refuses.
 pub fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+    let Some((file, length)) = open_regular(path)? else { return Ok(None) };
+    // The file may grow after this, so the size is a hint and not the check.
+    let mut content = Vec::with_capacity(usize::try_from(length.min(limit)).unwrap_or(0));
+    file.take(limit.saturating_add(1)).read_to_end(&mut content).map_err(Error::io("read", path))?;
+    if u64::try_from(content.len()).is_ok_and(|length| length > limit) {
+        return Err(Error::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(Some(content))
+}
+
+/// A regular file, opened for reading, and its length now; `None` when it is absent.
+fn open_regular(path: &Path) -> Result<Option<(File, u64)>, Error> {
     let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
         Ok(file) => file,
         Err(error) if is_absent(&error) => return Ok(None),
@@ -160,13 +172,7 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
         let kind = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
         return Err(Error::io("read", path)(kind));
     }
-    // The file may grow after this, so the size is a hint and not the check.
-    let mut content = Vec::with_capacity(usize::try_from(metadata.len().min(limit)).unwrap_or(0));
-    file.take(limit.saturating_add(1)).read_to_end(&mut content).map_err(Error::io("read", path))?;
-    if u64::try_from(content.len()).is_ok_and(|length| length > limit) {
-        return Err(Error::TooLarge { path: path.to_owned(), limit });
-    }
-    Ok(Some(content))
+    Ok(Some((file, metadata.len())))
 }
 
 /// The last `limit` bytes of a file, from the beginning of a line on; `None` when it is absent.
@@ -174,22 +180,13 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
 /// # Errors
 /// As [`read_bounded`], but for the size.
 pub fn read_tail(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
-    let mut file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
-        Ok(file) => file,
-        Err(error) if is_absent(&error) => return Ok(None),
-        Err(error) => return Err(Error::io("read", path)(error)),
-    };
-    let metadata = file.metadata().map_err(Error::io("read", path))?;
-    if !metadata.is_file() {
-        let kind = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
-        return Err(Error::io("read", path)(kind));
-    }
+    let Some((mut file, length)) = open_regular(path)? else { return Ok(None) };
     // With the byte before, which tells whether the first line is whole.
-    let start = metadata.len().saturating_sub(limit.saturating_add(1));
+    let start = length.saturating_sub(limit.saturating_add(1));
     file.seek(io::SeekFrom::Start(start)).map_err(Error::io("read", path))?;
     let mut content = Vec::new();
     file.take(limit.saturating_add(1)).read_to_end(&mut content).map_err(Error::io("read", path))?;
-    if metadata.len() > limit {
+    if length > limit {
         let end = content.iter().position(|byte| *byte == b'\n').map_or(content.len(), |end| end.saturating_add(1));
         content.drain(..end);
     }

@@ -19,6 +19,12 @@ use crate::cni;
 /// Where the record and the credentials lie, unless said otherwise.
 pub const DEFAULT_CONFIG_DIR: &str = "/etc/cni/rooknet";
 
+/// Where runtimes read CNI configurations, unless said otherwise.
+pub const DEFAULT_CONF_DIR: &str = "/etc/cni/net.d";
+
+/// Where the plugin's log is, unless said otherwise.
+pub const DEFAULT_LOG_FILE: &str = "/var/log/rooknet.log";
+
 /// The format that this program writes.
 pub const FORMAT: u32 = 1;
 
@@ -173,13 +179,13 @@ pub fn remove(config_dir: &Path) -> Result<(), Error> {
 }
 
 /// Removes what a killed run of an uninstall left beside the file that says that a node is drained, and the directories
-/// of the journals as far as they are empty.
+/// of the journals and of the records of links as far as they are empty.
 ///
 /// # Errors
 /// When something cannot be removed.
 pub fn remove_state(state_dir: &Path) -> Result<(), Error> {
     files::collect_temporaries(state_dir, Some("draining"))?;
-    for name in ["attachments", "failed", "corrupt", ""] {
+    for name in ["attachments", "failed", "corrupt", "shims", ""] {
         remove_if_empty(&state_dir.join(name));
     }
     Ok(())

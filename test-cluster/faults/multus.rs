@@ -33,9 +33,10 @@ fn a_conflist_of_multus_beside_ours_is_told_and_replaced_only_when_told_to() {
     stage.await_running(&pods);
     stage.delete(&pods);
     stage.assert_nothing_left();
-    // And it is there again when rooknet goes.
+    // And it is there again when rooknet goes, if Multus itself is: without its program no pod would start any more.
+    node.shell("cp /opt/cni/bin/loopback /opt/cni/bin/multus");
     stage.uninstall();
     assert_eq!(node.read(MULTUS).as_deref(), Some(CONFIGURATION));
-    node.shell(&format!("rm {MULTUS}"));
+    node.shell(&format!("rm {MULTUS} /opt/cni/bin/multus"));
     stage.deploy(Deployment::default());
 }

@@ -44,6 +44,14 @@ pub(crate) const NODES: [&str; 2] = ["node-a", "node-b"];
 /// How long anything is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Puts a node's CNI configuration back to what it was before any case: the primary's, and nobody else's but ours.
+const CONFIGURATION_AS_IT_WAS: &str = "
+cd /etc/cni
+[ -e primary.conflist ] || cp net.d/10-primary.conflist primary.conflist
+cmp -s primary.conflist net.d/10-primary.conflist || { cp primary.conflist net.d/new; mv net.d/new net.d/10-primary.conflist; }
+rm -f net.d/00-multus.conf*
+";
+
 /// One case at a time has the cluster.
 static CLUSTER: Mutex<()> = Mutex::new(());
 
@@ -87,10 +95,11 @@ impl Stage {
         stage
     }
 
-    /// What a former case may have left: stopped daemons, missing interfaces, pods.
+    /// What a former case may have left when it failed: stopped daemons, missing interfaces, another configuration, pods.
     fn recover(&self) {
         Node::script(&self.directory, &["api", "start"]).expect_success("start the API server");
         for node in &self.nodes {
+            node.shell(CONFIGURATION_AS_IT_WAS);
             node.nic("stor0", "create");
             node.nic("stor1", "create");
             node.control("start", "containerd");

@@ -3,8 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::runtime::Runtime;
-use super::{Agent, KUBECONFIG};
+use super::{Agent, KUBECONFIG, known, runtime};
 use crate::cluster::{ADMIN, MERGE_PATCH};
 use crate::site::Site;
 
@@ -108,11 +107,11 @@ fn the_startup_taint_goes_once_the_installation_is_in_place_and_no_other_taint_d
 #[test]
 fn what_a_container_that_is_gone_has_left_is_collected_and_a_living_ones_is_not() {
     let site = Site::start();
-    let runtime = Runtime::start(&site);
+    let runtime = runtime(&site);
     site.write_token(&site.token());
     site.define_stub("net", &json!({}));
     let living = site.pod("living", Some("net"));
-    runtime.add(&living);
+    runtime.add(known(&living));
     site.add(&site.chained(), &living);
     leave_behind(&site, "gone");
     assert_eq!(site.node().journals().len(), 2);

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::Agent;
-use super::runtime::Runtime;
 use super::token::config;
+use super::{Agent, known, runtime};
 use crate::cluster::{ADMIN, MERGE_PATCH, pod_path};
 use crate::site::{Pod, Site};
+use crate::support::runtime::Runtime;
 
 /// Reports that a pod runs, as its kubelet would.
 fn set_running(site: &Site, pod: &Pod<'_>) {
@@ -35,7 +35,7 @@ fn pods<'a>(site: &'a Site, runtime: &Runtime, config: &Value) -> [Pod<'a>; 3] {
     site.define_stub("net", &json!({}));
     let pods = [site.pod("attached", Some("net")), site.pod("lacking", Some("net")), site.pod("plain", None)];
     for pod in &pods {
-        runtime.add(pod);
+        runtime.add(known(pod));
         set_running(site, pod);
     }
     site.add(config, &pods[0]);
@@ -45,7 +45,7 @@ fn pods<'a>(site: &'a Site, runtime: &Runtime, config: &Value) -> [Pod<'a>; 3] {
 #[test]
 fn a_running_pod_that_nobody_attached_is_told_of_once_and_left_alone() {
     let site = Site::start();
-    let runtime = Runtime::start(&site);
+    let runtime = runtime(&site);
     let mut agent = Agent::new(&site, &site.cluster.server().url(), &["--grace", "0s"]);
     let mut plugin = config(&site);
     plugin["kubeconfig"] = site.chained()["kubeconfig"].clone();
@@ -71,7 +71,7 @@ fn a_running_pod_that_nobody_attached_is_told_of_once_and_left_alone() {
 #[test]
 fn only_when_told_to_it_evicts_such_pods_and_no_disruption_budget_is_broken() {
     let site = Site::start();
-    let runtime = Runtime::start(&site);
+    let runtime = runtime(&site);
     let mut agent = Agent::new(&site, &site.cluster.server().url(), &["--grace", "0s", "--evict"]);
     let mut plugin = config(&site);
     plugin["kubeconfig"] = site.chained()["kubeconfig"].clone();

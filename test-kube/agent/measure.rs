@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::Agent;
-use super::runtime::Runtime;
+use super::{Agent, known, runtime};
 use crate::cluster::{ADMIN, MERGE_PATCH, pod_path};
 use crate::fixture::NETWORKS_ANNOTATION;
 use crate::site::Site;
@@ -29,7 +28,7 @@ fn memory(agent: &Agent<'_>, key: &str) -> u64 {
 #[ignore = "it measures, for more than a minute"]
 fn the_agents_memory_with_networks_and_pods() {
     let site = Site::start();
-    let runtime = Runtime::start(&site);
+    let runtime = runtime(&site);
     for number in 0..NETWORKS {
         site.define(&format!("net-{number}"), &crate::networks::macvlan(&["192.168.20.0/24", "fd00:20::/64"]));
     }
@@ -42,7 +41,7 @@ fn the_agents_memory_with_networks_and_pods() {
         site.cluster.request("PATCH", &path, ADMIN, MERGE_PATCH, Some(&running)).expect_success("the pod's phase");
     }
     let attached = site.pod("attached", Some("net-1"));
-    runtime.add(&attached);
+    runtime.add(known(&attached));
     let mut agent = Agent::new(&site, &site.cluster.server().url(), &[]);
     if let Some(program) = std::env::var_os("ROOKNETCTL") {
         agent.program = program.into();

@@ -5,7 +5,6 @@ mod installation;
 mod lacking;
 mod life;
 mod measure;
-mod runtime;
 mod snapshot;
 mod token;
 
@@ -24,7 +23,8 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Credential, Kubeconfig, enter, project_file};
 use crate::fixture::PATIENCE;
-use crate::site::Site;
+use crate::site::{Pod, Site};
+use crate::support::runtime::{KnownSandbox, Runtime, Says};
 use crate::support::{Node, wait_until};
 
 /// Where the agent keeps the plugin's credentials.
@@ -183,6 +183,17 @@ impl Drop for Agent<'_> {
             let _ = child.wait();
         }
     }
+}
+
+/// A container runtime at a usual place of a node, with no sandbox at first.
+fn runtime(site: &Site) -> Runtime {
+    Runtime::start(site.node(), "/run/containerd/containerd.sock", Says::default())
+}
+
+/// The sandbox of a pod, as a runtime knows it.
+fn known(pod: &Pod<'_>) -> KnownSandbox {
+    let [id, namespace, name, uid] = [&pod.id, &pod.namespace, &pod.name, &pod.uid].map(Clone::clone);
+    KnownSandbox { id, namespace, name, uid, ..KnownSandbox::default() }
 }
 
 /// The agent's account and rights, by its own manifests.

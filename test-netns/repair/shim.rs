@@ -327,3 +327,33 @@ mod vm {
         assert_eq!(changes(&stage.repair(1, "shim", &input(&definition))), [""; 0]);
     }
 }
+
+#[test]
+fn what_the_node_reaches_by_another_way_stays_on_it_whatever_ranges_a_definition_has() {
+    let stage = Stage::start(1);
+    let (definition, node) = (macvlan(), stage.node(1));
+    for line in [
+        "link add other0 type bridge",
+        "address add 10.50.0.1/24 dev other0",
+        "link set other0 up",
+        "route add 10.77.2.0/24 via 10.50.0.9",
+    ] {
+        node.ok(&[&["ip"][..], &line.split(' ').collect::<Vec<_>>()].concat());
+    }
+    let before = node.host().routes();
+    let text = finding(&stage.repair(1, "shim", &input(&definition)));
+    assert!(text.contains("this node has a route to 10.77.2.0/24 by other0"), "{text}");
+    node.ok(&["ip", "route", "replace", "10.77.2.0/24", "dev", "stor0"]);
+    node.ok(&["ip", "route", "add", "10.99.0.0/24", "via", "10.77.2.50", "dev", "stor0", "onlink"]);
+    let text = finding(&stage.repair(1, "shim", &input(&definition)));
+    assert!(text.contains("10.77.2.50 is the gateway of a route of this node"), "{text}");
+    node.ok(&["ip", "route", "del", "10.99.0.0/24"]);
+    let needing = json!({"definitions": [&definition], "needed": ["10.77.200.7"]});
+    let text = finding(&stage.repair(1, "shim", &needing));
+    assert!(text.contains("the API server's address 10.77.200.7"), "{text}");
+    node.ok(&["ip", "route", "replace", "10.77.2.0/24", "via", "10.50.0.9"]);
+    assert_eq!(node.host().routes(), before, "no route was touched");
+
+    node.ok(&["ip", "route", "replace", "10.77.2.0/24", "dev", "stor0"]);
+    link_of(&stage.repair(1, "shim", &input(&definition)));
+}

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::machine::{LIMIT, Machine, OURS, PLUGIN};
-use crate::support::{RunningCall, wait_until};
+use crate::machine::{LIMIT, Machine, OURS, PLUGIN, PRIMARY};
+use crate::support::{RunningCall, run, wait_until};
 
 #[test]
 fn an_uninstall_is_refused_with_a_list_while_something_is_attached() {
@@ -97,9 +97,57 @@ fn in_delegating_mode_pods_that_select_nothing_hold_nobody_up_and_keep_their_net
 fn a_node_without_another_network_keeps_rooknet() {
     let machine = Machine::start();
     machine.install(&[]);
-    std::fs::remove_file(machine.node.path(crate::machine::PRIMARY)).unwrap();
+    std::fs::remove_file(machine.node.path(PRIMARY)).unwrap();
     let outcome = machine.ctl("uninstall", &[]);
     assert_eq!(outcome.status.code(), Some(1), "{outcome}");
     assert!(String::from_utf8_lossy(&outcome.stderr).contains("no other network"), "{outcome}");
     assert!(machine.node.read(OURS).is_some() && machine.node.read(PLUGIN).is_some());
+}
+
+#[test]
+fn the_links_that_the_agent_made_on_the_node_itself_go_with_rooknet() {
+    let machine = Machine::start();
+    machine.install(&[]);
+    machine.node.ok(&["ip", "link", "add", "stor0", "up", "type", "veth", "peer", "name", "wire"]);
+    let ranges = json!({"node": {"ranges": [[{"subnet": "192.168.20.0/24", "rangeStart": "192.168.20.64",
+        "rangeEnd": "192.168.20.127"}]], "host": "192.168.20.2/24"}});
+    let config = json!({"cniVersion": "1.1.0", "name": "public", "type": "macvlan", "master": "stor0",
+        "ipam": {"type": "host-local"}});
+    let annotations = json!({"rooknet.io/host-access": "true", "rooknet.io/node-ranges": ranges.to_string()});
+    let definition = json!({"kind": "NetworkAttachmentDefinition", "metadata": {"namespace": "rook-ceph",
+        "name": "public", "annotations": annotations}, "spec": {"config": config.to_string()}});
+    let mut round = machine.node.command(env!("CARGO_BIN_EXE_rooknet-repair"));
+    round.arg("shim");
+    let outcome = run(round, json!({"definitions": [definition], "node": "node"}).to_string().as_bytes());
+    outcome.expect_success("the agent's round");
+    let links = || machine.node.ok(&["ip", "-o", "link", "show", "type", "macvlan"]);
+    assert!(links().contains("shim-"), "{}: {}", outcome.json(), links());
+    // What is planned is told, and nothing is done.
+    let told = "remove the node's own link on network rook-ceph/public";
+    let planned = machine.uninstall(&["--dry-run"]);
+    assert!(planned["changes"].to_string().contains(told) && links().contains("shim-"), "{planned}");
+    let report = machine.uninstall(&[]);
+    assert!(report["changes"].to_string().contains(told), "{report}");
+    assert_eq!(links(), "");
+    machine.assert_gone();
+}
+
+#[test]
+fn a_node_whose_primary_goes_during_the_drain_keeps_rooknet() {
+    let machine = Machine::start();
+    machine.install(&[]);
+    let netns = machine.node.add_netns("osd");
+    machine.storage_pod(&netns).run("add").expect_success("ADD");
+    let uninstall = RunningCall::start(machine.command("uninstall", &["--wait"]), b"");
+    wait_until("the node is drained", LIMIT, || machine.node.read("/var/lib/rooknet/draining").is_some());
+    let primary = machine.node.read(PRIMARY).unwrap();
+    std::fs::remove_file(machine.node.path(PRIMARY)).unwrap();
+    machine.storage_pod(&netns).run("del").expect_success("DEL while draining");
+    let outcome = uninstall.wait();
+    assert_eq!(outcome.status.code(), Some(1), "{outcome}");
+    assert!(String::from_utf8_lossy(&outcome.stderr).contains("no other network"), "{outcome}");
+    assert!(machine.node.read(OURS).is_some() && machine.node.read(PLUGIN).is_some());
+    machine.node.write(PRIMARY, primary);
+    machine.uninstall(&[]);
+    machine.assert_gone();
 }

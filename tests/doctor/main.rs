@@ -35,7 +35,6 @@ mod of_attachments;
 mod of_definitions;
 mod of_installation;
 mod of_runtime;
-mod runtime;
 mod status;
 mod ward;
 

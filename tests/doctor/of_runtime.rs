@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::fixture::NETWORKS_ANNOTATION;
-use crate::runtime::{Runtime, SOCKET, Says};
+use crate::support::runtime::{KnownSandbox, Runtime, Says};
 use crate::ward::{Ward, provoked};
 
+/// Where the runtime listens: not at a usual place, where it would be found by itself.
+const SOCKET: &str = "/run/runtime.sock";
 const WITH_RUNTIME: &[&str] = &["doctor", "--runtime-socket", SOCKET];
 
 /// A runtime that has loaded our conflist and nothing else.
@@ -21,6 +23,12 @@ fn is_healthy(ward: &Ward<'_>) {
     assert_eq!(report["findings"], json!([]), "{report:#}");
 }
 
+/// A sandbox that selects nothing.
+fn known(id: &str, namespace: &str, name: &str) -> KnownSandbox {
+    let [id, namespace, name, uid] = [id, namespace, name, "uid"].map(str::to_owned);
+    KnownSandbox { id, namespace, name, uid, ..KnownSandbox::default() }
+}
+
 fn other() -> Value {
     json!({"name": "other", "cniVersion": "1.1.0", "plugins": [{"type": "calico"}]})
 }
@@ -31,14 +39,14 @@ provoked! {
     }
 
     "runtime-not-ready": fn a_runtime_that_is_not_ready_is_told_in_its_words(ward) {
-        let runtime = Runtime::start(&ward.fixture.node, right(&ward));
+        let runtime = Runtime::start(&ward.fixture.node, SOCKET, right(&ward));
         is_healthy(&ward);
         runtime.says(Says { not_ready: Some("cni plugin not initialized".to_owned()), ..right(&ward) });
         ward.shows_by(WITH_RUNTIME, "runtime-not-ready", &["cni plugin not initialized"]);
     }
 
     "runtime-loaded-another": fn a_runtime_that_has_loaded_another_text_is_told(ward) {
-        let runtime = Runtime::start(&ward.fixture.node, Says { loaded: vec![other()], ..right(&ward) });
+        let runtime = Runtime::start(&ward.fixture.node, SOCKET, Says { loaded: vec![other()], ..right(&ward) });
         ward.shows_by(WITH_RUNTIME, "runtime-loaded-another", &["other", "calico", "/etc/cni/net.d"]);
         runtime.says(Says { loaded: vec![ward.conflist(&json!({"statusForAll": false}))], ..right(&ward) });
         ward.shows_by(WITH_RUNTIME, "runtime-loaded-another", &["k8s-pods"]);
@@ -50,24 +58,24 @@ provoked! {
 
     "runtime-loads-several": fn a_runtime_that_loads_more_than_one_configuration_is_told(ward) {
         let loaded = vec![ward.conflist(&json!({})), other()];
-        let _runtime = Runtime::start(&ward.fixture.node, Says { loaded, most: 2, ..right(&ward) });
+        let _runtime = Runtime::start(&ward.fixture.node, SOCKET, Says { loaded, most: 2, ..right(&ward) });
         ward.shows_by(WITH_RUNTIME, "runtime-loads-several", &["k8s-pods", "other", "2"]);
     }
 
     "pod-lacks-networks": fn a_pod_that_runs_without_a_network_that_it_selects_is_told(ward) {
         let sandbox = |id: &str, name: &str, networks: &str| {
             let annotations = BTreeMap::from([(NETWORKS_ANNOTATION.to_owned(), networks.to_owned())]);
-            (id.to_owned(), "rook-ceph".to_owned(), name.to_owned(), annotations)
+            KnownSandbox { annotations, ..known(id, "rook-ceph", name) }
         };
         let pod = ward.attached("public");
         let attached = sandbox(&pod.id, "osd", "public");
         let host = sandbox("onthehost", "csi", "public");
         let without = sandbox("early", "mon", "public");
         let twice = sandbox(&pod.id, "osd", "public, public@second");
-        let none = ("plain".to_owned(), "default".to_owned(), "web".to_owned(), BTreeMap::new());
+        let none = known("plain", "default", "web");
         let says = |sandboxes| Says { sandboxes, of_host: vec!["onthehost".to_owned()], ..right(&ward) };
 
-        let runtime = Runtime::start(&ward.fixture.node, says(vec![attached.clone(), host.clone(), none]));
+        let runtime = Runtime::start(&ward.fixture.node, SOCKET, says(vec![attached.clone(), host.clone(), none]));
         is_healthy(&ward);
         runtime.says(says(vec![attached, host, without]));
         ward.shows_by(WITH_RUNTIME, "pod-lacks-networks", &["rook-ceph/mon", "rook-ceph/public"]);
@@ -83,8 +91,8 @@ fn an_attachment_whose_container_the_runtime_still_knows_is_not_stale_and_not_un
     let ward = Ward::new(&fixture);
     let pod = ward.attached("public");
     let id = pod.id.clone();
-    let sandbox = (id.clone(), "rook-ceph".to_owned(), "osd".to_owned(), BTreeMap::new());
-    let runtime = Runtime::start(&fixture.node, Says { sandboxes: vec![sandbox], ..right(&ward) });
+    let sandbox = known(&id, "rook-ceph", "osd");
+    let runtime = Runtime::start(&fixture.node, SOCKET, Says { sandboxes: vec![sandbox], ..right(&ward) });
     pod.netns.delete();
     is_healthy(&ward);
     let undo = ["attachments", "undo", &id, "--runtime-socket", SOCKET];

@@ -9,7 +9,9 @@ use rooknet::engine::settings::{self, Settings};
 use rooknet::multinet::selection;
 use serde_json::{Value, json};
 
-use crate::reader::{assert_same, code, constant, list_constant, literals_after, prose, read, root, rows, source};
+use crate::reader::{
+    assert_same, blocks, code, constant, files, list_constant, literals_after, prose, read, root, rows, source,
+};
 
 const CONFIGURATION: &str = "docs/configuration.md";
 
@@ -304,4 +306,85 @@ fn the_documents_name_every_level_and_every_room() {
         .map(|path| format!("src/{}", path.file_name().unwrap().to_string_lossy()))
         .collect();
     assert_same("rooms", &rooms, &folders);
+}
+
+/// A metric as its row in the document: its name in Prometheus, its type, and its labels.
+fn metric(registration: &str, source: &str) -> String {
+    let name = registration.split('"').nth(1).unwrap();
+    if let Some(info) = registration.split_once("Info::new(vec![(\"") {
+        return format!("rooknet_{name}_info: info, {}", info.1.split('"').next().unwrap());
+    }
+    let field = registration.split("all.").nth(1).unwrap();
+    let field_type = source.split(&format!("pub(super) {field}: ")).nth(1).and_then(|rest| rest.split(",\n").next());
+    let field_type = field_type.unwrap_or_else(|| panic!("the struct has no field {field}"));
+    let labels = field_type.split_once('<').map_or(String::new(), |(_, inner)| {
+        let labels = inner.split([',', '>']).next().unwrap();
+        let fields =
+            source.split(&format!("struct {labels} {{")).nth(1).and_then(|rest| rest.split('}').next()).unwrap();
+        let names = fields.split("pub(super) ").skip(1).map(|field| field.split(':').next().unwrap());
+        names.collect::<Vec<_>>().join(" ")
+    });
+    let (suffix, kind) = match field_type {
+        counter if counter.contains("Counter") => ("_total", "counter"),
+        histogram if histogram.contains("Histogram") || histogram.starts_with("Durations<") => ("", "histogram"),
+        gauge if gauge.contains("Gauge") || gauge == "Fraction" => ("", "gauge"),
+        other => panic!("{field}: what is the type {other}?"),
+    };
+    format!("rooknet_{name}{suffix}: {kind}, {labels}")
+}
+
+/// All metrics of the agent, by its source.
+fn metrics() -> Vec<String> {
+    let source = source("src/agent/metrics.rs");
+    let registrations = source.split("registry.register(").skip(1).map(|rest| rest.split(");\n").next().unwrap());
+    registrations.map(|registration| metric(registration, &source)).collect()
+}
+
+#[test]
+fn every_metric_is_documented_with_its_type_and_labels_and_no_other() {
+    let metrics = metrics();
+    assert!(metrics.len() > 20, "only {metrics:?} were found: has the way of registering them changed?");
+    let documented: Vec<String> = rows("docs/operations.md", &["Metric", "Type", "Labels", "Meaning"])
+        .iter()
+        .map(|row| {
+            let labels: Vec<&str> = row[2].split('`').skip(1).step_by(2).collect();
+            format!("{}: {}, {}", code(&row[0]), row[1], labels.join(" "))
+        })
+        .collect();
+    assert_same("metrics", &documented, &metrics);
+}
+
+#[test]
+fn alerts_ask_only_for_metrics_that_there_are() {
+    let metrics = metrics();
+    let mut seen = 0;
+    for (line, text) in blocks("docs/operations.md", "yaml") {
+        let names = text.match_indices("rooknet_").map(|(at, _)| {
+            text[at..].split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').next().unwrap()
+        });
+        for name in names {
+            let has =
+                |name: &str, kind: &str| metrics.iter().any(|metric| metric.starts_with(&format!("{name}: {kind}")));
+            let of_histogram = ["_bucket", "_sum", "_count"].iter().filter_map(|end| name.strip_suffix(end));
+            let exists = has(name, "") || of_histogram.into_iter().any(|name| has(name, "histogram"));
+            assert!(exists, "docs/operations.md:{line}: there is no metric {name}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 3);
+}
+
+#[test]
+fn every_loop_of_the_agent_is_documented_and_no_other() {
+    let mut loops = Vec::new();
+    for path in files("src/agent").iter().filter(|path| path.ends_with(".rs")) {
+        // A name of a loop's own, or the one of its rounds.
+        for line in source(path).lines().filter(|line| line.contains("const NAME: &str") || line.contains("{ name: \""))
+        {
+            loops.push(line.split('"').nth(1).unwrap().to_owned());
+        }
+    }
+    let documented: Vec<String> =
+        rows("docs/operations.md", &["Loop", "What it does", "Without it"]).iter().map(|row| code(&row[0])).collect();
+    assert_same("loops of the agent", &documented, &loops);
 }

@@ -24,6 +24,8 @@
 mod call;
 mod namespace;
 mod node;
+#[cfg(feature = "cli")]
+pub(crate) mod runtime;
 
 pub(crate) use call::{CniTool, Outcome, PluginCall, RunningCall, run, tools};
 pub(crate) use namespace::{Link, Namespace, Route};

@@ -54,12 +54,14 @@ fn definitions(input: &Value) -> Vec<Definition> {
 async fn shim_round(input: &Value) -> Value {
     let trusted = input.get("trusted").map(texts);
     let (definitions, unreadable, marked) = (definitions(input), texts(&input["unreadable"]), texts(&input["marked"]));
+    let needed: Vec<std::net::IpAddr> = texts(&input["needed"]).iter().map(|text| text.parse().unwrap()).collect();
     let inputs = shim::Inputs {
         definitions: &definitions,
         unreadable: &unreadable,
         is_complete: input["complete"] != json!(false),
         marked: &marked,
         trusted_namespaces: trusted.as_deref(),
+        needed: &needed,
         node_name: input["node"].as_str().unwrap(),
         state_dir: state_dir(),
         conf_dir: Path::new("/etc/cni/multus/net.d"),

@@ -5,7 +5,8 @@
 //!
 //! What shaped it: **the node's other ways stay as they are.** The link has its address for itself (/32), so that no
 //! route to the subnet comes with it; routes lead to what pods may have, and to the whole subnet only where the node has
-//! no other address in it; and the link answers for no address but its own. **Nothing is removed in doubt**: only a link
+//! no other address in it; what the node reaches by a route, a gateway or at the API server's address is taken from no other
+//! link; and the link answers for no address but its own. **Nothing is removed in doubt**: only a link
 //! that bears all of our marks, and only when the list of networks is known to be whole.
 //!
 //! A round compares and puts right; it is all that there is, at the beginning, after a reboot, and after a kill.
@@ -13,8 +14,10 @@
 mod cover;
 mod link;
 mod wanted;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::Path;
 
 use serde::Serialize;
@@ -42,6 +45,8 @@ pub struct Inputs<'a> {
     pub marked: &'a [String],
     /// Namespaces whose definitions' own mark counts; `None` for all. Whoever can mark a network makes routes on nodes.
     pub trusted_namespaces: Option<&'a [String]>,
+    /// Addresses that this node must go on reaching as it does, whatever a definition says: the API server's.
+    pub needed: &'a [IpAddr],
     /// The name of this node in `rooknet.io/node-ranges`.
     pub node_name: &'a str,
     /// Where rooknet keeps what it knows (`stateDir`).
@@ -221,7 +226,7 @@ async fn serve(
         })
         .into());
     };
-    check_node(&wanted, node).await?;
+    ways::check(&wanted, &master, inputs.needed, node).await?;
     link::ensure(&wanted, &master, node, shims, steps).await?;
     if wanted.link.needs_reflective_relay() {
         steps.advise(
@@ -232,27 +237,6 @@ async fn serve(
     }
     steps.advice.extend(strict_filter(&wanted, &master.name, node).await?);
     Ok(wanted.name.link)
-}
-
-async fn check_node(wanted: &Wanted, node: &Netlink) -> anyhow::Result<()> {
-    let mut addresses = Vec::new();
-    for (index, address) in node.all_addresses().await? {
-        // Only those that the check is about are looked up.
-        if wanted.pods.iter().any(|pods| pods.contains(address.ip()))
-            && let Some(link) = node.link_by_index(index).await?
-            && link.name != wanted.name.link
-        {
-            addresses.push((link, address));
-        }
-    }
-    let mut gateways = Vec::new();
-    for ipv6 in [false, true] {
-        // A default route of several next hops is none of our business here.
-        gateways.extend(
-            node.default_routes_of(ipv6).await.unwrap_or_default().into_iter().filter_map(|route| route.gateway),
-        );
-    }
-    Ok(wanted.check_node(&addresses, &gateways)?)
 }
 
 /// Whether the kernel drops what pods of other nodes send to the node's own address on the master, whose way back is the

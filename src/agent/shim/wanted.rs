@@ -10,7 +10,7 @@ use crate::cni::network::{Network, Plugin};
 use crate::cni::text::{printable, quoted};
 use crate::cni::{Error, Object, names};
 use crate::delegate;
-use crate::kernel::netlink::{Link, Netlink, Route, cut_alias};
+use crate::kernel::netlink::{Netlink, Route, cut_alias};
 use crate::multinet::definition::{Definition, HOST_ACCESS_ANNOTATION};
 use crate::multinet::node_ranges::{ANNOTATION, NodeRanges, NodeShare};
 use crate::multinet::source::NodeNetworks;
@@ -146,29 +146,60 @@ impl Wanted {
         })
     }
 
-    /// Refuses ranges in which the node has an address, or to whose addresses it has its default route: pods could be
-    /// given them, and what the node sends there would go to the pods' network.
+    /// Refuses ranges in which the node has an address or a gateway, or to which it has another way: pods could be given
+    /// them, and what the node sends there would go to the pods' network. What the node needs is in none of the routes.
     ///
     /// # Errors
-    /// Code 7, naming the address.
-    pub(super) fn check_node(&self, addresses: &[(Link, IpNetwork)], gateways: &[IpAddr]) -> Result<(), Error> {
+    /// Code 7, naming the address or the route.
+    pub(super) fn check_node(&self, ways: &OtherWays) -> Result<(), Error> {
         let takes = |address: IpAddr| self.pods.iter().any(|pods| pods.contains(address));
-        if let Some((link, address)) = addresses.iter().find(|(_, address)| takes(address.ip())) {
+        if let Some((link, address)) = ways.addresses.iter().find(|(_, address)| takes(address.ip())) {
             return Err(Error::config(format!(
                 "this node has the address {} on {}, which lies in the ranges of annotation {ANNOTATION}: a pod could be \
                  given it; shorten the range",
                 address.ip(),
-                printable(&link.name)
+                printable(link)
             )));
         }
-        if let Some(gateway) = gateways.iter().find(|gateway| takes(**gateway)) {
+        if let Some(gateway) = ways.gateways.iter().find(|gateway| takes(**gateway)) {
             return Err(Error::config(format!(
-                "this node's default route leads by {gateway}, which lies in the ranges of annotation {ANNOTATION}: a pod \
+                "{gateway} is the gateway of a route of this node and lies in the ranges of annotation {ANNOTATION}: a pod \
                  could be given it; shorten the range"
+            )));
+        }
+        let routes = self.routes(0, &ways.elsewhere);
+        let leads = |address: &IpAddr| routes.iter().find(|route| route.destination.contains(*address));
+        if let Some((needed, route)) = ways.needed.iter().find_map(|needed| Some((needed, leads(needed)?))) {
+            return Err(Error::config(format!(
+                "the route to {} that this network asks for leads to the API server's address {needed}: the node would lose \
+                 its cluster; correct annotation {ANNOTATION}",
+                route.destination
+            )));
+        }
+        if let Some((link, destination)) = ways.routes.first() {
+            return Err(Error::config(format!(
+                "this node has a route to {destination} by {}, which is not the network's master, and ranges of annotation \
+                 {ANNOTATION} lie in it: what the node sends there would go to the pods' network; correct the ranges",
+                printable(link)
             )));
         }
         Ok(())
     }
+}
+
+/// What the node reaches without the link of a network.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OtherWays {
+    /// Addresses of the node's other links in ranges of the network, with the link's name.
+    pub(super) addresses: Vec<(String, IpNetwork)>,
+    /// All addresses of the node's other links.
+    pub(super) elsewhere: Vec<IpNetwork>,
+    /// Gateways of the node's routes.
+    pub(super) gateways: Vec<IpAddr>,
+    /// What must be reached as it is.
+    pub(super) needed: Vec<IpAddr>,
+    /// Destinations in which ranges of the network lie, with the name of a link that has nothing to do with the network.
+    pub(super) routes: Vec<(String, IpNetwork)>,
 }
 
 /// This node's part of the network's addresses, which has the node's own.

@@ -96,15 +96,37 @@ fn an_address_that_a_pod_has_got_by_former_ranges_is_refused() {
 }
 
 #[test]
-fn ranges_with_the_nodes_own_addresses_or_its_gateway_are_refused() {
+fn ranges_with_the_nodes_own_addresses_or_a_gateway_are_refused() {
     let wanted = read(&definition(MACVLAN), "node-a").unwrap();
-    let link = Link { index: 3, name: "eth0".into(), kind: String::new(), group: 0, mac: String::new(), mtu: 1500 };
-    let addresses = |address: &str| vec![(link.clone(), address.parse().unwrap())];
-    assert!(wanted.check_node(&addresses("192.168.10.9/24"), &["192.168.10.1".parse().unwrap()]).is_ok());
-    let error = wanted.check_node(&addresses("192.168.10.130/24"), &[]).unwrap_err();
+    let addresses = |address: &str| vec![("eth0".to_owned(), address.parse().unwrap())];
+    let gateways = |address: &str| vec![address.parse().unwrap()];
+    let outside = OtherWays {
+        addresses: addresses("192.168.10.9/24"),
+        gateways: gateways("192.168.10.1"),
+        ..OtherWays::default()
+    };
+    assert!(wanted.check_node(&outside).is_ok());
+    let inside = OtherWays { addresses: addresses("192.168.10.130/24"), ..OtherWays::default() };
+    let error = wanted.check_node(&inside).unwrap_err();
     assert!(error.message.contains("192.168.10.130 on eth0"), "{error}");
-    let error = wanted.check_node(&[], &["192.168.10.70".parse().unwrap()]).unwrap_err();
-    assert!(error.message.contains("default route"), "{error}");
+    let behind = OtherWays { gateways: gateways("192.168.10.70"), ..OtherWays::default() };
+    let error = wanted.check_node(&behind).unwrap_err();
+    assert!(error.message.contains("192.168.10.70 is the gateway"), "{error}");
+}
+
+#[test]
+fn the_api_server_is_reached_as_before_by_whatever_route_a_network_asks_for() {
+    let wanted = read(&definition(MACVLAN), "node-a").unwrap();
+    let needing = |address: &str| OtherWays { needed: vec![address.parse().unwrap()], ..OtherWays::default() };
+    assert!(wanted.check_node(&needing("10.96.0.1")).is_ok());
+    // In a range, and only in the subnet.
+    for address in ["192.168.10.70", "192.168.10.1"] {
+        let error = wanted.check_node(&needing(address)).unwrap_err();
+        assert!(error.message.contains(&format!("the API server's address {address}")), "{error}");
+    }
+    // Where the node has an address of its own in the subnet, no route to all of it is asked for.
+    let elsewhere = vec!["192.168.10.9/24".parse().unwrap()];
+    assert!(wanted.check_node(&OtherWays { elsewhere, ..needing("192.168.10.1") }).is_ok());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use super::{Inputs, Released, Report, YOUNGEST_ADDRESS};
 use crate::agent::finding::Finding;
 use crate::cni::network::Network;
+use crate::plugins::ipam::host_local::TYPE;
 use crate::state::files;
 use crate::state::host_local::{Lease, Store};
 use crate::state::journal::{Journals, Read};
@@ -21,6 +22,11 @@ use crate::state::multus_cache;
 /// the report.
 pub(super) async fn collect(inputs: &Inputs<'_>, journals: &Journals, report: &mut Report) -> Result<()> {
     let stores = stores(inputs, journals)?;
+    // On a new node nobody has run a pod yet, and there are no results that could be read.
+    let is_empty = |store: &Store| store.leases().is_ok_and(|leases| leases.is_empty());
+    if stores.values().all(|(_, store)| is_empty(store)) {
+        return Ok(());
+    }
     let known = Known {
         listed: inputs.listed.containers,
         multus: multus_cache::file_names(&inputs.collector.config().cni_dir)
@@ -56,7 +62,7 @@ impl Known<'_> {
 fn stores(inputs: &Inputs<'_>, journals: &Journals) -> Result<BTreeMap<PathBuf, (String, Store)>> {
     let mut stores = BTreeMap::new();
     let mut add = |network: &Network| {
-        for plugin in network.plugins.iter().filter(|plugin| plugin.ipam_type.as_deref() == Some("host-local")) {
+        for plugin in network.plugins.iter().filter(|plugin| plugin.ipam_type.as_deref() == Some(TYPE)) {
             let ipam = plugin.object.object("ipam").ok().flatten().unwrap_or_default();
             let Ok(data_dir) = ipam.text("dataDir") else { continue };
             let data_dir = (!data_dir.is_empty()).then(|| Path::new(&data_dir));

@@ -147,13 +147,25 @@ impl Netlink {
     /// # Errors
     /// As [`Self::links`].
     pub async fn routes_of_link(&self, index: u32) -> Result<Vec<Route>, Error> {
+        self.list_routes(Some(index)).await
+    }
+
+    /// The unicast routes of the namespace as [`Self::routes_of_link`] has them, over all links.
+    ///
+    /// # Errors
+    /// As [`Self::links`].
+    pub async fn routes(&self) -> Result<Vec<Route>, Error> {
+        self.list_routes(None).await
+    }
+
+    async fn list_routes(&self, over: Option<u32>) -> Result<Vec<Route>, Error> {
         let mut routes = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            let object = format!("the routes over ifindex {index}");
+            let object = over.map_or("the routes".to_owned(), |index| format!("the routes over ifindex {index}"));
             let question = Question { operation: "list", object: &object };
             let mut message = RouteMessage::default();
             message.header.address_family = family;
-            message.attributes.push(RouteAttribute::Oif(index));
+            message.attributes.extend(over.map(RouteAttribute::Oif));
             let answers = match self.socket.list(question, RouteNetlinkMessage::GetRoute(message)).await {
                 Ok(answers) => answers,
                 // The link is gone; the first table is made with its first route; a kernel may have no IPv6.
@@ -173,7 +185,7 @@ impl Netlink {
                     && header.kind == RouteType::Unicast
                     && !header.flags.contains(RouteFlags::Cloned);
                 if is_wanted {
-                    let found = parse(&header, answer, index).ok_or_else(|| question.not_understood("a route"))?;
+                    let found = parse(&header, answer, over).ok_or_else(|| question.not_understood("a route"))?;
                     routes.extend(found);
                 }
             }
@@ -182,8 +194,8 @@ impl Netlink {
     }
 }
 
-/// The next hops of one route that go over the link.
-fn parse(header: &RouteHeader, answer: &[u8], index: u32) -> Option<Vec<Route>> {
+/// The next hops of one route that go over the link, or all.
+fn parse(header: &RouteHeader, answer: &[u8], over: Option<u32>) -> Option<Vec<Route>> {
     const RTAX_MTU: u16 = 2;
     const RTAX_ADVMSS: u16 = 8;
     let ipv6 = header.address_family == AddressFamily::Inet6;
@@ -197,7 +209,7 @@ fn parse(header: &RouteHeader, answer: &[u8], index: u32) -> Option<Vec<Route>> 
     };
     let whole = Route {
         destination: IpNetwork::new(destination, header.destination_prefix_length).ok()?,
-        device: index,
+        device: 0,
         gateway: None,
         table: number_in(libc::RTA_TABLE).unwrap_or_else(|| header.table.into()),
         scope: header.scope.into(),
@@ -212,10 +224,14 @@ fn parse(header: &RouteHeader, answer: &[u8], index: u32) -> Option<Vec<Route>> 
     };
     let hops = match attribute(attributes, libc::RTA_MULTIPATH) {
         Some(hops) => next_hops(hops)?,
-        None => vec![(number_in(libc::RTA_OIF)?, gateway(attributes)?)],
+        // Without a link it leads nowhere: a next-hop object that drops.
+        None => match number_in(libc::RTA_OIF) {
+            Some(device) => vec![(device, gateway(attributes)?)],
+            None => Vec::new(),
+        },
     };
-    let over_link = hops.into_iter().filter(|(device, _)| *device == index);
-    Some(over_link.map(|(_, gateway)| Route { gateway, ..whole }).collect())
+    let over_link = hops.into_iter().filter(|(device, _)| over.is_none_or(|index| *device == index));
+    Some(over_link.map(|(device, gateway)| Route { device, gateway, ..whole }).collect())
 }
 
 /// ifindex and gateway of each next hop (`struct rtnexthop`: length, flags, weight, ifindex; attributes then).

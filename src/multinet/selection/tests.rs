@@ -405,3 +405,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn each_network_that_a_pod_has_serves_one_element_that_selects_it() {
+    let selections = parse(ANNOTATION, "a,b,a@again,c/d", Some("n")).unwrap();
+    let rows: [(&[&str], &[&str]); 4] = [
+        (&[], &["n/a", "n/b", "n/a", "c/d"]),
+        (&["n/a", "c/d"], &["n/b", "n/a"]),
+        (&["n/a", "n/a", "n/a", "n/b"], &["c/d"]),
+        (&["n/b", "other/x", "c/d", "n/a", "n/a"], &[]),
+    ];
+    for (had, expected) in rows {
+        assert_eq!(missing(&selections, had.iter().copied()), expected, "{had:?}");
+    }
+}

@@ -32,7 +32,10 @@ mod resolv_conf;
 
 pub use config::Config;
 use config::Requested;
-pub use range::{Candidates, Range, RangeSet};
+pub use range::{Candidates, Range, RangeSet, Usage};
+
+/// The plugin's type.
+pub const TYPE: &str = "host-local";
 
 /// Allocates one address of each range set for `owner`: the one that is asked for, or else the next one that is free.
 ///

@@ -8,8 +8,10 @@ use std::path::PathBuf;
 
 use serde_json::value::RawValue;
 
+use super::TYPE;
 use super::range::{RANGE_KEYS, Range, RangeSet, Written};
 use crate::cni::args::Args;
+use crate::cni::network::Network;
 use crate::cni::result::MAX_ELEMENTS;
 use crate::cni::text::{quoted, shortened};
 use crate::cni::{Error, Object};
@@ -40,6 +42,20 @@ pub(super) struct Requested {
 }
 
 impl Config {
+    /// Those of a network's plugins that have host-local as their IPAM. `args` is CNI_ARGS.
+    ///
+    /// # Errors
+    /// As [`Config::parse`], and what [`crate::cni::network::Plugin::stdin`] refuses.
+    pub fn all_of(network: &Network, args: &str, runtime_config: &Object) -> Result<Vec<Self>, Error> {
+        let with_store = network.plugins.iter().filter(|plugin| plugin.ipam_type.as_deref() == Some(TYPE));
+        with_store
+            .map(|plugin| {
+                let input = plugin.stdin(&network.name, network.version, None, runtime_config)?;
+                Self::parse(&input, &Args::parse(args)?)
+            })
+            .collect()
+    }
+
     /// Reads a main plugin's configuration as it is on stdin ([`crate::cni::network::Plugin::stdin`]): keys `name`,
     /// `cniVersion`, `ipam`, `args.cni.ips`, and of `runtimeConfig` `ipRanges`, which come first, and `ips`; and IP of
     /// CNI_ARGS.

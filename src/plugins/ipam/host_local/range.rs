@@ -129,6 +129,17 @@ impl fmt::Display for Range {
     }
 }
 
+/// How much of a range set is taken. A range of IPv6 can have more than can be counted: then `u64::MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// How many addresses there are to hand out.
+    pub capacity: u64,
+    /// How many of them are taken.
+    pub used: u64,
+    /// How many are left.
+    pub free: u64,
+}
+
 /// Ranges of one family, of which an attachment gets one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RangeSet(Vec<Range>);
@@ -181,6 +192,15 @@ impl RangeSet {
     /// How many addresses there are to hand out.
     pub fn capacity(&self) -> u128 {
         self.0.iter().map(Range::capacity).fold(0, u128::saturating_add)
+    }
+
+    /// How many of the `taken` addresses are of this set, and how many are left. A gateway is none to hand out, whoever
+    /// has taken it.
+    pub fn usage(&self, taken: &[IpAddr]) -> Usage {
+        let counts = |ip: &&IpAddr| self.range_of(**ip).is_some_and(|range| range.gateway() != **ip);
+        let used = u64::try_from(taken.iter().filter(counts).count()).unwrap_or(u64::MAX);
+        let capacity = u64::try_from(self.capacity()).unwrap_or(u64::MAX);
+        Usage { capacity, used, free: capacity.saturating_sub(used) }
     }
 
     /// Every address of the set once, with its range, in the order in which they are tried: from the one after `last`

@@ -20,10 +20,7 @@ use serde_json::{Value, json};
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
-use crate::support::Node;
-
-/// Where it listens on the node.
-pub(crate) const SOCKET: &str = "/run/runtime.sock";
+use super::Node;
 
 /// What it says.
 #[derive(Clone, Default)]
@@ -34,10 +31,20 @@ pub(crate) struct Says {
     pub(crate) loaded: Vec<Value>,
     /// How many it loads.
     pub(crate) most: i64,
-    /// Sandboxes: id, namespace, name, annotations.
-    pub(crate) sandboxes: Vec<(String, String, String, BTreeMap<String, String>)>,
+    /// Its sandboxes, all of them ready.
+    pub(crate) sandboxes: Vec<KnownSandbox>,
     /// Ids of those that are in the node's own network.
     pub(crate) of_host: Vec<String>,
+}
+
+/// A sandbox and its pod.
+#[derive(Clone, Default)]
+pub(crate) struct KnownSandbox {
+    pub(crate) id: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 /// The runtime. Dropped, it is gone.
@@ -49,8 +56,10 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    pub(crate) fn start(node: &Node, says: Says) -> Self {
-        let socket = node.path(SOCKET);
+    /// One that listens on the node at `socket`.
+    pub(crate) fn start(node: &Node, socket: &str, says: Says) -> Self {
+        let socket = node.path(socket);
+        std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
         let says = Arc::new(Mutex::new(says));
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
@@ -72,6 +81,11 @@ impl Runtime {
     /// From now on it says this.
     pub(crate) fn says(&self, says: Says) {
         *self.says.lock().unwrap() = says;
+    }
+
+    /// From now on it has this sandbox besides.
+    pub(crate) fn add(&self, sandbox: KnownSandbox) {
+        self.says.lock().unwrap().sandboxes.push(sandbox);
     }
 }
 
@@ -156,11 +170,11 @@ fn status(says: &Says) -> Status {
 }
 
 fn sandboxes(says: &Says) -> Sandboxes {
-    let items = says.sandboxes.iter().map(|(id, namespace, name, annotations)| Sandbox {
-        id: id.clone(),
-        metadata: Some(Metadata { name: name.clone(), uid: "uid".to_owned(), namespace: namespace.clone() }),
+    let items = says.sandboxes.iter().cloned().map(|KnownSandbox { id, namespace, name, uid, annotations }| Sandbox {
+        id,
+        metadata: Some(Metadata { name, uid, namespace }),
         state: 0,
-        annotations: annotations.clone(),
+        annotations,
     });
     Sandboxes { items: items.collect() }
 }

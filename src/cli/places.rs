@@ -1,4 +1,5 @@
-//! Arguments that install, uninstall and the agent share: where things are on the node.
+//! Arguments that say where things are on the node: for the subcommands that change it (install, uninstall, agent), and
+//! for those that look at it, where the configuration that is found there says most.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,7 +7,9 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::value::RawValue;
 
+use crate::inspect;
 use crate::install::{self, Preset, Record, Runtime};
+use crate::state::RUN_DIR;
 
 /// Where things are on the node.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,7 +31,7 @@ pub(super) struct Places {
     #[arg(long, value_name = "DIRECTORY")]
     pub(super) state_dir: Option<PathBuf>,
     /// Directory for what a reboot may forget
-    #[arg(long, value_name = "DIRECTORY", default_value = "/run/rooknet")]
+    #[arg(long, value_name = "DIRECTORY", default_value = RUN_DIR)]
     pub(super) run_dir: PathBuf,
     /// The container runtime's socket [default: the first of the usual ones that is there]
     #[arg(long, value_name = "SOCKET")]
@@ -46,20 +49,20 @@ impl Places {
     pub(super) fn bin_dir(&self, record: Option<&Record>) -> PathBuf {
         let preset = self.preset.map(|preset| PathBuf::from(preset.places().bin_dir));
         let recorded = || record.map(|record| record.bin_dir.clone());
-        self.bin_dir.clone().or(preset).or_else(recorded).unwrap_or_else(|| "/opt/cni/bin".into())
+        self.bin_dir.clone().or(preset).or_else(recorded).unwrap_or_else(|| install::DEFAULT_BIN_DIR.into())
     }
 
     /// The CNI configurations' directory.
     pub(super) fn conf_dir(&self, record: Option<&Record>) -> PathBuf {
         let preset = self.preset.map(|preset| PathBuf::from(preset.places().conf_dir));
         let recorded = || record.map(|record| record.conf_dir.clone());
-        self.conf_dir.clone().or(preset).or_else(recorded).unwrap_or_else(|| "/etc/cni/net.d".into())
+        self.conf_dir.clone().or(preset).or_else(recorded).unwrap_or_else(|| install::DEFAULT_CONF_DIR.into())
     }
 
     /// The journals' directory.
     pub(super) fn state_dir(&self, record: Option<&Record>) -> PathBuf {
         let recorded = || record.map(|record| record.state_dir.clone());
-        self.state_dir.clone().or_else(recorded).unwrap_or_else(|| crate::engine::config::DEFAULT_STATE_DIR.into())
+        self.state_dir.clone().or_else(recorded).unwrap_or_else(|| install::DEFAULT_STATE_DIR.into())
     }
 
     /// How the runtime is asked.
@@ -69,6 +72,43 @@ impl Places {
         }
         let preset = self.preset.map(|preset| PathBuf::from(preset.places().socket));
         self.runtime_socket.clone().or(preset).map_or(Runtime::Usual, Runtime::Socket)
+    }
+}
+
+/// Where to look. Without these: what the record of the installation says, or the usual places.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Places")]
+pub(super) struct InspectedPlaces {
+    /// Directory of the CNI configurations [default: as installed, or /etc/cni/net.d]
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    conf_dir: Option<PathBuf>,
+    /// Directory of the CNI plugins [default: as installed, or /opt/cni/bin]
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    bin_dir: Option<PathBuf>,
+    /// Directory of rooknet's record and credentials
+    #[arg(long, global = true, value_name = "DIRECTORY", default_value = install::DEFAULT_CONFIG_DIR)]
+    config_dir: PathBuf,
+    /// Directory of the journals [default: what rooknet's entry says, or /var/lib/rooknet]
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    state_dir: Option<PathBuf>,
+    /// Directory of locks and of the agent's snapshot
+    #[arg(long, global = true, value_name = "DIRECTORY", default_value = RUN_DIR)]
+    run_dir: PathBuf,
+    /// The container runtime's socket [default: the first of the usual ones that is there]
+    #[arg(long, global = true, value_name = "SOCKET")]
+    runtime_socket: Option<PathBuf>,
+}
+
+impl From<InspectedPlaces> for inspect::Place {
+    fn from(places: InspectedPlaces) -> Self {
+        inspect::Place {
+            conf_dir: places.conf_dir,
+            bin_dir: places.bin_dir,
+            config_dir: places.config_dir,
+            state_dir: places.state_dir,
+            run_dir: places.run_dir,
+            runtime_socket: places.runtime_socket,
+        }
     }
 }
 
