@@ -11,12 +11,12 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 
-use super::Shared;
 use super::finding::{Finding, tell};
 use super::known;
 use super::metrics::KindLabels;
 use super::rounds::Rounds;
 use super::stale::{self, Inputs, Listed, Report};
+use super::{RUNTIME_LIMIT, Shared};
 use crate::engine::collect::Collector;
 use crate::install;
 use crate::runtime::{Cri, RESULTS_DIR};
@@ -25,8 +25,6 @@ use crate::state::deadline::Deadline;
 const ROUNDS: Rounds = Rounds { name: "stale", period: Duration::from_secs(60), limit: Duration::from_secs(120) };
 /// How long a round may work; what is left over is the next one's.
 const WORK: Duration = Duration::from_secs(60);
-/// How long the runtime may take to list its sandboxes.
-const RUNTIME_LIMIT: Duration = Duration::from_secs(15);
 
 /// The loop.
 pub(super) async fn run(shared: Rc<Shared>) {

@@ -24,7 +24,7 @@ pub(super) struct Known {
 /// Code 5 when a directory cannot be listed.
 pub(super) async fn read(run_dir: &Path) -> Result<Known, Error> {
     // First: a snapshot that ends meanwhile may lack nothing, one that begins meanwhile may.
-    let is_complete = definitions::is_fresh(run_dir);
+    let is_complete = definitions::is_complete(run_dir);
     let networks = FileNetworks::new(definitions::directory(run_dir));
     let mut known = Known { definitions: Vec::new(), unreadable: Vec::new(), is_complete };
     for (namespace, name) in networks.references()? {

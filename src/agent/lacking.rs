@@ -18,11 +18,11 @@ use hyper::Method;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::Shared;
 use super::events::Item;
 use super::metrics::KindLabels;
 use super::pods::Pod;
 use super::rounds::Rounds;
+use super::{RUNTIME_LIMIT, Shared};
 use crate::multinet::selection::{self, ANNOTATION};
 use crate::runtime::{Cri, Sandbox};
 use crate::state::deadline::Deadline;
@@ -32,8 +32,6 @@ use crate::state::multus_cache;
 const ROUNDS: Rounds = Rounds { name: "lacking", period: Duration::from_secs(15), limit: Duration::from_secs(60) };
 /// Between a pod that is new and a look at it: pods come together.
 const SETTLING: Duration = Duration::from_secs(2);
-/// How long the runtime may take to list its sandboxes.
-const RUNTIME_LIMIT: Duration = Duration::from_secs(15);
 /// The status of an eviction that a disruption budget does not allow now.
 const TOO_MANY_REQUESTS: u16 = 429;
 

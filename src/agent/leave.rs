@@ -9,6 +9,7 @@ use super::shim;
 use crate::cni::text::printable;
 use crate::install::uninstall::{self, Ended, Holder, Options, Report};
 use crate::state::installation;
+use crate::state::shims::Shims;
 
 /// Takes rooknet and all that its agent had made from the node. `progress` is called whenever what is waited for has
 /// changed.
@@ -34,5 +35,5 @@ pub async fn leave(options: &Options, progress: impl FnMut(&[Holder])) -> Result
 }
 
 fn networks(options: &Options) -> Result<Vec<String>> {
-    Ok(shim::recorded(&options.state_dir)?.into_iter().map(|record| record.network).collect())
+    Ok(Shims::new(&options.state_dir).all()?.into_iter().map(|record| record.network).collect())
 }

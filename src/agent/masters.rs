@@ -127,10 +127,8 @@ struct ByDefinition<'a> {
 
 impl Masters for ByDefinition<'_> {
     async fn reason_against(&self, network: &str, master: &str) -> Result<Option<String>> {
-        let is_it = |found: &&Definition| {
-            network.split_once('/').is_some_and(|(namespace, name)| found.namespace == namespace && found.name == name)
-        };
-        let Some(definition) = self.definitions.iter().find(is_it) else { return Ok(None) };
+        let found = self.definitions.iter().find(|definition| definition.reference() == network);
+        let Some(definition) = found else { return Ok(None) };
         // One that was changed since, or lies on the disk, says nothing about what this pod has got.
         let Ok(mut found) = Network::parse("spec.config", &definition.config, Some(&definition.name)) else {
             return Ok(None);

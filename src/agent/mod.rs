@@ -39,6 +39,7 @@ pub mod leave;
 pub mod masters;
 mod metrics;
 mod node_state;
+mod places;
 mod pods;
 mod repairs;
 mod rounds;
@@ -52,10 +53,12 @@ mod token;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use futures_util::future::{Either, select};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
@@ -65,7 +68,11 @@ use connection::Connection;
 use health::Health;
 use metrics::Metrics;
 
+use crate::cni::text::printable_path;
 use crate::install;
+
+/// How long the runtime may take to list its sandboxes.
+const RUNTIME_LIMIT: Duration = Duration::from_secs(15);
 
 /// How the agent was told to run.
 #[derive(Clone, Debug)]
@@ -134,7 +141,8 @@ struct Shared {
 /// Runs the agent until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When the credentials cannot be read, or the handlers of signals not be installed. Everything later is a loop's own
+/// When the credentials cannot be read, or the handlers of signals not be installed; when a directory was taken away from
+/// under the agent ([`places`]). Everything else later is a loop's own
 /// failure, which it reports and tries again.
 pub async fn run(options: Options) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
@@ -174,14 +182,25 @@ pub async fn run(options: Options) -> Result<()> {
     loops.spawn_local(events::run(Rc::clone(&shared)));
     loops.spawn_local(node_state::run(Rc::clone(&shared)));
     loops.spawn_local(serve::run(Rc::clone(&shared)));
-    loops
+    let directories = [shared.options.state_dir.clone(), shared.options.run_dir.clone()];
+    let removed = loops
         .run_until(async {
-            futures_util::future::select(std::pin::pin!(terminate.recv()), std::pin::pin!(interrupt.recv())).await;
+            let (terminated, interrupted) = (pin!(terminate.recv()), pin!(interrupt.recv()));
+            match select(select(terminated, interrupted), pin!(places::removed(&directories))).await {
+                Either::Left(_) => None,
+                Either::Right((removed, _)) => Some(removed),
+            }
         })
         .await;
     // The loops end where they wait: each file that they write is whole or absent.
     drop(loops);
     snapshot::stop(&shared);
+    if let Some(removed) = removed {
+        bail!(
+            "the directory {} was removed from under the agent, which must be started again to see the one in its place",
+            printable_path(&removed)
+        );
+    }
     log::info!(
         "the agent ends by a signal; the node goes on as it is, and the plugin asks the API server for networks"
     );

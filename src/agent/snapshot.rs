@@ -7,9 +7,12 @@
 //! probe without an answer the watch is made anew, with a list of everything, because nobody knows what was missed; and
 //! the server ends each watch after [`WATCH_SECONDS`] in any case.
 //!
-//! An object that cannot be written ends the snapshot too: the former one would still be there.
+//! An object that cannot be written ends the snapshot too: the former one would still be there. The snapshot lies in /run,
+//! which is memory that the node's own daemons need, and whoever may define a network can define thousands of large ones:
+//! beyond [`MOST_BYTES`] objects are left out, the plugin asks the API server for those, and no repair takes what it does
+//! not find for gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
@@ -43,6 +46,10 @@ const WATCH_SECONDS: u32 = 60;
 const PAGE: u32 = 20;
 /// How long one page of the list may take.
 const LIST_LIMIT: Duration = Duration::from_secs(15);
+/// Bytes of all objects, at most, each in whole pages as memory has it: eight thousand usual ones.
+const MOST_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of a page.
+const PAGE_BYTES: usize = 4096;
 /// How long the loop may say nothing.
 const ALLOWANCE: Duration = Duration::from_secs(120);
 
@@ -76,7 +83,7 @@ async fn keep(shared: &Shared, was_live: &mut bool) -> Result<Infallible> {
     let api: Api<DynamicObject> = Api::all_with(shared.connection.client(), &definition_kind());
     let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
     let mut changes = pin!(watcher(api, config).map_err(|error| explained(&error)));
-    let mut known = BTreeSet::new();
+    let mut known = Known::default();
 
     loop {
         let event =
@@ -86,8 +93,9 @@ async fn keep(shared: &Shared, was_live: &mut bool) -> Result<Infallible> {
             event => apply(&snapshot, &mut known, event)?,
         }
     }
-    let removed = snapshot.retain(&known).context("the snapshot of networks cannot be written")?;
-    log::info!("the snapshot of networks has {} definitions, {removed} former ones were removed", known.len());
+    let kept = known.sizes.keys().cloned().collect();
+    let removed = snapshot.retain(&kept).context("the snapshot of networks cannot be written")?;
+    log::info!("the snapshot of networks has {} definitions, {removed} former ones were removed", kept.len());
     *was_live = true;
 
     let mut beats = interval(BEAT);
@@ -112,9 +120,10 @@ async fn keep(shared: &Shared, was_live: &mut bool) -> Result<Infallible> {
             }
         };
         answered?;
-        snapshot.beat(VALID).context("the snapshot's heartbeat cannot be written")?;
+        known.tell();
+        snapshot.beat(VALID, known.left_out.is_empty()).context("the snapshot's heartbeat cannot be written")?;
         shared.metrics.snapshot_live.set(1);
-        shared.metrics.definitions.set(i64::try_from(known.len()).unwrap_or(i64::MAX));
+        shared.metrics.definitions.set(i64::try_from(known.sizes.len()).unwrap_or(i64::MAX));
         if shared.beaten.replace(Some(Instant::now())).is_none() {
             shared.defined.notify_one();
         }
@@ -122,21 +131,61 @@ async fn keep(shared: &Shared, was_live: &mut bool) -> Result<Infallible> {
     }
 }
 
+/// What the API server has, by namespace and name.
+#[derive(Default)]
+struct Known {
+    /// Bytes of those in the snapshot.
+    sizes: BTreeMap<(String, String), usize>,
+    /// Those that are not.
+    left_out: BTreeSet<(String, String)>,
+    /// How many of those were told of.
+    told: usize,
+}
+
+impl Known {
+    /// Whether an object of `size` bytes, in place of a former one, leaves all of them within [`MOST_BYTES`].
+    fn has_room(&self, key: &(String, String), size: usize) -> bool {
+        let others = self.sizes.iter().filter(|(other, _)| *other != key).map(|(_, size)| size);
+        others.sum::<usize>().saturating_add(size) <= MOST_BYTES
+    }
+
+    /// Says that objects are left out, when their number has changed.
+    fn tell(&mut self) {
+        let count = self.left_out.len();
+        if count > self.told {
+            log::warn!(
+                "the snapshot leaves {count} network definitions out: one may have a mebibyte and all together {MOST_BYTES} \
+                 bytes; the plugin asks the API server for them. Who makes so large ones?"
+            );
+        }
+        self.told = count;
+    }
+}
+
 /// Writes one change.
-fn apply(snapshot: &Snapshot, known: &mut BTreeSet<(String, String)>, event: Event<DynamicObject>) -> Result<()> {
+fn apply(snapshot: &Snapshot, known: &mut Known, event: Event<DynamicObject>) -> Result<()> {
     let written = || "the snapshot of networks cannot be written";
     match event {
         Event::InitApply(mut object) | Event::Apply(mut object) => {
             let key = key(&object);
             object.metadata.managed_fields = None;
             let text = serde_json::to_string(&object).with_context(written)?;
-            snapshot.put(&key.0, &key.1, &text).with_context(written)?;
-            known.insert(key);
+            let size = text.len().next_multiple_of(PAGE_BYTES);
+            let is_kept = known.has_room(&key, size) && snapshot.put(&key.0, &key.1, &text).with_context(written)?;
+            if is_kept {
+                known.left_out.remove(&key);
+                known.sizes.insert(key, size);
+            } else {
+                snapshot.remove(&key.0, &key.1).with_context(written)?;
+                known.sizes.remove(&key);
+                known.left_out.insert(key);
+            }
         }
         Event::Delete(object) => {
             let key = key(&object);
             snapshot.remove(&key.0, &key.1).with_context(written)?;
-            known.remove(&key);
+            known.sizes.remove(&key);
+            known.left_out.remove(&key);
         }
         Event::Init | Event::InitDone => {}
     }
@@ -175,3 +224,7 @@ fn explained(error: &watcher::Error) -> anyhow::Error {
     }
     anyhow!("the watch of networks: {failure}")
 }
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;

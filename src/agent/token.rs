@@ -12,7 +12,7 @@
 //! The order in which the files are replaced is that in which a reader who comes in between can do no harm: authorities,
 //! server, token. A new token is never sent to a former server.
 
-mod claims;
+mod plugin_token;
 
 use std::path::Path;
 use std::rc::Rc;
@@ -23,9 +23,10 @@ use hyper::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use self::claims::{Claims, Expected};
+use self::plugin_token::{Expected, PluginToken};
 use super::Shared;
 use super::rounds::Rounds;
+use crate::install;
 use crate::kubeapi::credentials::Source;
 use crate::kubeapi::{self, version};
 use crate::state::deadline::Deadline;
@@ -78,6 +79,10 @@ pub(super) async fn run(shared: Rc<Shared>) {
 
 async fn round(shared: &Shared, memory: &mut Memory) -> Result<()> {
     let directory = &shared.options.credentials;
+    if install::recorded(directory)?.is_some_and(|record| record.state == install::State::Uninstalled) {
+        // The credentials went with the uninstall, and nobody is left who would need them.
+        return Ok(());
+    }
     let expected = Expected {
         node: &shared.options.node_name,
         namespace: shared.connection.namespace(),
@@ -114,7 +119,7 @@ fn reason_to_renew(
     if memory.is_refused && memory.refused.is_none_or(|last| last.elapsed() >= LEAST_BETWEEN_REFUSALS) {
         return Some("the API server refused the former".to_owned());
     }
-    let claims = match Claims::of(present) {
+    let claims = match PluginToken::of(present) {
         Ok(claims) => claims,
         Err(reason) => return Some(format!("the file holds none: {reason}")),
     };
@@ -155,7 +160,7 @@ async fn renew(shared: &Shared, memory: &mut Memory, reason: &str) -> Result<()>
         .with_context(|| format!("a token of the service account {namespace}/{account}, bound to node {node}"))?;
     let token = answer.pointer("/status/token").and_then(Value::as_str).unwrap_or_default();
     let claims =
-        Claims::of(token).map_err(|reason| anyhow!("the API server's answer has no usable token: {reason}"))?;
+        PluginToken::of(token).map_err(|reason| anyhow!("the API server's answer has no usable token: {reason}"))?;
     if claims.node_uid() != Some(uid) {
         bail!(
             "the API server did not bind the token to the node {node}: it needs Kubernetes 1.31, or the feature \
@@ -184,7 +189,7 @@ async fn renew(shared: &Shared, memory: &mut Memory, reason: &str) -> Result<()>
 /// Makes a request as the plugin would. One that is refused asks for a new token in the next round.
 async fn probe(shared: &Shared, memory: &mut Memory) -> Result<()> {
     if let Ok(Some(token)) = files::read_text(&shared.options.credentials.join("token"), MAX_BYTES)
-        && let Ok(claims) = Claims::of(token.trim())
+        && let Ok(claims) = PluginToken::of(token.trim())
     {
         shared.metrics.token_expiry.set(i64::try_from(claims.expires()).unwrap_or(i64::MAX));
     }
@@ -218,7 +223,7 @@ fn replace(directory: &Path, name: &str, content: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::token::claims::testing::token;
+    use crate::agent::token::plugin_token::testing::token;
 
     const EXPECTED: Expected<'_> = Expected { node: "node-a", namespace: "kube-system", account: "rooknet" };
 

@@ -4,6 +4,8 @@
 //! step. Nothing is touched before the plan stands and the journal holds it; whatever fails afterwards is undone from
 //! that journal, newest first.
 
+mod results;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
@@ -21,7 +23,7 @@ use super::netns::PodNetns;
 use super::plan::{self, Attachment, Inputs, Plan};
 use super::pod::Pod;
 use super::readiness;
-use super::report::{Primary, Report};
+use super::report::Report;
 use super::settings::Settings;
 use super::undo::{self, Undo};
 use crate::cni::result::CniResult;
@@ -34,6 +36,7 @@ use crate::state::deadline::{Deadline, Reason};
 use crate::state::fault;
 use crate::state::journal::{self, Journal, LinkIdentity, Read};
 use crate::state::lock::{CollectLock, ContainerLock, Patience};
+use results::{Results, answer, no_default_network, primary_result, report_attached, settle_results};
 
 /// How long a rollback may take, after the ADD's own deadline. Signals do not shorten it: a runtime that gives up on
 /// the ADD wants nothing left.
@@ -135,27 +138,6 @@ struct Progress {
     tried: usize,
     /// Default routes moved in the pod.
     moved: Moved,
-}
-
-/// In chained mode the primary plugin's result; in delegating mode none, and none may be given.
-fn primary_result(call: &Call) -> Result<Option<CniResult>> {
-    match (&call.config.prev_result, call.config.is_delegating()) {
-        (Some(raw), false) => Ok(Some(CniResult::parse("prevResult", raw.get(), call.config.version)?)),
-        (None, true) => Ok(None),
-        (None, false) => Err(no_default_network().into()),
-        (Some(_), true) => Err(Error::config(
-            "the configuration names a default network (delegates or clusterNetwork) and the runtime gives a prevResult: \
-             remove the key to run behind the primary plugin, or take rooknet out of the primary's list",
-        )
-        .into()),
-    }
-}
-
-fn no_default_network() -> Error {
-    Error::config(
-        "there is no default network: put rooknet behind the primary plugin in its conflist (then the runtime gives \
-         prevResult), or set one of the keys \"delegates\" and \"clusterNetwork\"",
-    )
 }
 
 /// A journal of the same container and interface: a complete one means that the attachment exists; any other was left
@@ -327,54 +309,12 @@ async fn claim_link(netlink: &Netlink, attachment: &Attachment, group: u32) -> R
     Ok(Some(LinkIdentity { index: link.index, kind: link.kind }))
 }
 
-/// What the runtime and the cluster are told.
-struct Results {
-    /// The default network's, which ADD prints.
-    default: CniResult,
-    /// Those of the plan's attachments, in their order.
-    attachments: Vec<CniResult>,
-}
-
-/// The results as they are now: a default route that has gone elsewhere is in none of them. The journal gets the same,
-/// because a CHECK will be held against it.
-fn settle_results(
-    primary: Option<CniResult>,
-    mut attachments: Vec<CniResult>,
-    journal: &mut Journal,
-    &Moved { ipv4, ipv6, .. }: &Moved,
-) -> Result<Results> {
-    if ipv4 || ipv6 {
-        for (entry, result) in journal.attachments.iter_mut().zip(&mut attachments) {
-            *result = result.without_default_routes(ipv4, ipv6)?;
-            entry.result = Some(result.to_raw()?);
-        }
-    }
-    let default = match primary {
-        Some(primary) => primary.without_default_routes(ipv4, ipv6)?,
-        None => attachments.first().cloned().ok_or_else(no_default_network)?,
-    };
-    Ok(Results { default, attachments })
-}
-
-async fn report_attached(call: &Call, report: &Report<'_>, plan: &Plan, results: &Results) -> Result<()> {
-    let primary = (!call.config.is_delegating()).then_some(Primary {
-        name: &call.config.name,
-        ifname: &call.environment.ifname,
-        result: &results.default,
-    });
-    report.attached(plan, primary, &results.attachments).await
-}
-
 /// Journals results and links: from here on the attachment exists.
 fn complete(call: &Call, journal: &mut Journal) -> Result<()> {
     journal.complete = true;
     call.journals.write_results(journal)?;
     fault::point("add.journaled");
     Ok(())
-}
-
-fn answer(call: &Call, result: &CniResult) -> Result<String> {
-    Ok(format!("{}\n", result.convert(call.config.version)?.to_raw()?.get()))
 }
 
 /// Undoes what was tried, and returns the error that the runtime gets: the cause, and what could not be undone.

@@ -64,7 +64,7 @@ pub(super) async fn look_at(seen: &mut Examination<'_>) -> Vec<Usable> {
 
 /// The steps of an ADD's plan, each with the row that its failure is.
 async fn judge(seen: &mut Examination<'_>, node: &Netlink, definition: Definition, origin: &str) -> Option<Usable> {
-    let display = format!("{}/{}", definition.namespace, definition.name);
+    let display = definition.reference();
     let about = format!("network {display} ({origin})");
     let mut network = match parse(seen, &definition, &about) {
         Ok(network) => network,

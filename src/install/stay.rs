@@ -19,6 +19,9 @@ use crate::state::deadline::Deadline;
 /// How long one connection may last.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
 
+/// Between a connection that could not be accepted and the next one.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Answers every request with 200, until a signal: the probe by which the DaemonSet's pod is ready.
 ///
 /// # Errors
@@ -29,7 +32,11 @@ pub async fn stay(address: SocketAddr) -> Result<()> {
     let deadline = Deadline::with_signals(Duration::MAX).context("signals cannot be awaited")?;
     // One after another: who asks is the kubelet, on this node.
     while let Ok(accepted) = deadline.within(listener.accept()).await {
-        let Ok((stream, _)) = accepted else { continue };
+        let Ok((stream, _)) = accepted else {
+            // Without descriptors, say: it would fail as fast as it is tried.
+            let _ = deadline.within(tokio::time::sleep(PAUSE)).await;
+            continue;
+        };
         let service = service_fn(|_: Request<Incoming>| async {
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(
                 b"rooknet is uninstalled from this node\n",

@@ -5,12 +5,13 @@
 //! been lost to a conflist whose program was gone (Multus 592, 1105, 1146, 1429). Each step can be repeated; what state
 //! the uninstall is in is in the record, so a second run finishes what was begun.
 
+mod report;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
 
 use super::apply::DRAIN_REASON;
 use super::holders::{self, Testimony, Witnesses};
@@ -27,6 +28,7 @@ use crate::state::placing::Place;
 use crate::state::{fault, host};
 
 pub use super::holders::Holder;
+pub use report::{Ended, Report};
 
 /// What to take away, and how.
 #[derive(Clone, Debug)]
@@ -53,32 +55,6 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Nothing is written: the report says what would be.
     pub dry_run: bool,
-}
-
-/// What became of it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Report {
-    /// How it ended.
-    pub outcome: Ended,
-    /// What was changed (in a dry run: would be), in order.
-    pub changes: Vec<String>,
-    /// What the administrator should know.
-    pub findings: Vec<Finding>,
-}
-
-/// How an uninstall ends.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ended {
-    /// Nothing of rooknet is left.
-    Gone,
-    /// Refused, and nothing was changed: these need rooknet.
-    Refused(Vec<Holder>),
-    /// The time is up; the node goes on being drained for these.
-    TimeUp(Vec<Holder>),
-    /// A dry run.
-    Planned,
 }
 
 /// Between two looks at what is attached.
@@ -109,19 +85,9 @@ pub async fn uninstall(options: &Options, progress: impl FnMut(&[Holder])) -> Re
     let api = holders::api(options.kubeconfig.as_deref()).await?.map(|client| (client, node));
     let witnesses = Witnesses { mode: record.mode, collector: &collector, cri: verify::runtime(&options.runtime), api };
     if witnesses.cri.is_none() && options.runtime != Runtime::NotAsked {
-        findings.push(not_asked());
+        findings.push(report::not_asked());
     }
     Uninstall { options, record, witnesses, changes: Vec::new(), findings }.run(progress).await
-}
-
-fn not_asked() -> Finding {
-    Finding {
-        kind: Kind::NotVerified,
-        severity: Severity::Warning,
-        text: "no container runtime was asked: only what is attached is known, and not which pods select networks"
-            .to_owned(),
-        cure: "name its socket by --runtime-socket".to_owned(),
-    }
 }
 
 struct Uninstall<'a> {
@@ -175,12 +141,7 @@ impl Uninstall<'_> {
 
     fn tell_silence(&mut self, testimony: &Testimony) {
         for reason in &testimony.silent {
-            let finding = Finding {
-                kind: Kind::NotVerified,
-                severity: Severity::Warning,
-                text: format!("not all pods of this node are known: {reason}"),
-                cure: "mend that, or see to it that no pod here selects networks".to_owned(),
-            };
+            let finding = report::silent(reason);
             if !self.findings.contains(&finding) {
                 self.findings.push(finding);
             }

@@ -46,6 +46,11 @@ pub struct Definition {
 }
 
 impl Definition {
+    /// `namespace/name`.
+    pub fn reference(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
     /// Parses a whole object; `what` names it in errors. `apiVersion` and `kind` are checked when they are there.
     ///
     /// # Errors

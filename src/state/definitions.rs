@@ -58,19 +58,19 @@ impl Snapshot {
         Snapshot { directory: directory(run_dir) }
     }
 
-    /// Puts a whole object (JSON, annotations included) in place of the former. What the plugin would not take from here
-    /// (an object beyond its limit, a name longer than a file's may be) is left out, and a former one removed: the
-    /// plugin asks the API server then.
+    /// Puts a whole object (JSON, annotations included) in place of the former; true when it is there now. What the plugin
+    /// would not take from here (an object beyond its limit, a name longer than a file's may be) is left out, and a
+    /// former one removed: the plugin asks the API server then.
     ///
     /// # Errors
     /// [`Error::Name`] for names that Kubernetes does not have; [`Error::Io`] when the file cannot be written: the
     /// former object is still there then, so the caller must [`stop`](Self::stop) or try again.
-    pub fn put(&self, namespace: &str, name: &str, object: &str) -> Result<(), Error> {
+    pub fn put(&self, namespace: &str, name: &str, object: &str) -> Result<bool, Error> {
         let path = self.path(namespace, name)?;
         if name.len() > LONGEST_NAME || object.len() > MAX_DEFINITION_BYTES {
-            return self.remove(namespace, name);
+            return self.remove(namespace, name).map(|()| false);
         }
-        files::replace(&path, object.as_bytes(), Durability::None, "definition-put")
+        files::replace(&path, object.as_bytes(), Durability::None, "definition-put").map(|()| true)
     }
 
     /// Removes an object; Ok when it is not there.
@@ -108,14 +108,18 @@ impl Snapshot {
     }
 
     /// Says that the snapshot is what the API server has, and believes it to be so for `valid_for` from now (ten minutes
-    /// at most): only while the watch is live.
+    /// at most): only while the watch is live. `is_complete` says that no object was left out.
     ///
     /// # Errors
     /// When it cannot be written: the former heartbeat runs out.
-    pub fn beat(&self, valid_for: Duration) -> Result<(), Error> {
+    pub fn beat(&self, valid_for: Duration, is_complete: bool) -> Result<(), Error> {
         let path = self.directory.join(HEARTBEAT);
-        let heartbeat =
-            Heartbeat { boot: journal::boot_id()?, at: milliseconds(now(&path)?), valid: milliseconds(valid_for) };
+        let heartbeat = Heartbeat {
+            boot: journal::boot_id()?,
+            at: milliseconds(now(&path)?),
+            valid: milliseconds(valid_for),
+            complete: is_complete,
+        };
         let mut line = serde_json::to_vec(&heartbeat).map_err(|source| Error::Encode { path: path.clone(), source })?;
         line.push(b'\n');
         files::replace(&path, &line, Durability::None, "definitions-heartbeat")
@@ -150,6 +154,9 @@ struct Heartbeat {
     at: u64,
     /// For how many milliseconds it holds.
     valid: u64,
+    /// Whether every object of the API server is there.
+    #[serde(default)]
+    complete: bool,
 }
 
 impl Heartbeat {
@@ -163,6 +170,11 @@ impl Heartbeat {
 /// write, count for nothing, with a line in the log.
 pub fn is_fresh(run_dir: &Path) -> bool {
     fresh(run_dir).is_some()
+}
+
+/// Whether the snapshot is fresh, and what is missing from it does not exist.
+pub fn is_complete(run_dir: &Path) -> bool {
+    fresh(run_dir).is_some_and(|fresh| fresh.is_complete)
 }
 
 /// The snapshot for a reader, where it is fresh as [`is_fresh`] says.
@@ -195,7 +207,8 @@ fn fresh_of(run_dir: &Path, owner: u32) -> Option<FreshNetworks> {
         }
     };
     let is_valid = heartbeat.is_valid(&journal::boot_id().ok()?, milliseconds(now(&path).ok()?));
-    is_valid.then(|| FreshNetworks { directory, owner, room: Cell::new(MAX_BYTES_OF_A_POD) })
+    let is_complete = heartbeat.complete;
+    is_valid.then(|| FreshNetworks { directory, owner, is_complete, room: Cell::new(MAX_BYTES_OF_A_POD) })
 }
 
 /// A fresh snapshot as a source of networks; for one call, which is short beside a heartbeat.
@@ -203,6 +216,7 @@ fn fresh_of(run_dir: &Path, owner: u32) -> Option<FreshNetworks> {
 pub struct FreshNetworks {
     directory: PathBuf,
     owner: u32,
+    is_complete: bool,
     /// What is left of [`MAX_BYTES_OF_A_POD`].
     room: Cell<usize>,
 }

@@ -34,7 +34,7 @@ fn beating() -> (Directory, Snapshot) {
     let directory = run_dir();
     let snapshot = Snapshot::new(directory.path());
     snapshot.put("rook-ceph", "public", &object("rook-ceph", "public", "{}")).unwrap();
-    snapshot.beat(LONG).unwrap();
+    snapshot.beat(LONG, true).unwrap();
     (directory, snapshot)
 }
 
@@ -60,7 +60,7 @@ fn it_is_fresh_only_while_the_watch_is_live() {
     snapshot.stop().unwrap();
     assert!(!is_fresh());
     snapshot.stop().unwrap();
-    snapshot.beat(Duration::ZERO).unwrap();
+    snapshot.beat(Duration::ZERO, true).unwrap();
     assert!(!is_fresh());
     let heartbeat = directory.path().join("definitions").join(HEARTBEAT);
     for broken in [&b""[..], b"{}", b"\xff", &[b' '; 2048]] {
@@ -71,7 +71,7 @@ fn it_is_fresh_only_while_the_watch_is_live() {
 
 #[test]
 fn a_heartbeat_of_the_future_of_another_boot_or_of_long_ago_is_none() {
-    let heartbeat = Heartbeat { boot: "this".to_owned(), at: 10_000, valid: 5_000 };
+    let heartbeat = Heartbeat { boot: "this".to_owned(), at: 10_000, valid: 5_000, complete: true };
     for (boot, now, is_valid) in [
         ("this", 10_000, true),
         ("this", 14_999, true),

@@ -144,3 +144,25 @@ fn a_token_that_the_server_no_longer_takes_is_renewed_when_a_call_says_so() {
     let uid = site.cluster.request("GET", &path, ADMIN, "", None).expect_success("the node")["metadata"]["uid"].clone();
     assert_eq!(claims(&agent.token().unwrap())["kubernetes.io"]["node"]["uid"], uid);
 }
+
+#[test]
+fn a_node_that_rooknet_has_left_gets_no_credentials_from_an_agent_that_lives_on() {
+    let site = Site::start();
+    let record = |state: &str| {
+        json!({
+            "format": 1, "state": state, "version": "0.1.0", "mode": "chained", "binDir": "/opt/cni/bin",
+            "confDir": "/etc/cni/net.d", "stateDir": "/var/lib/rooknet", "conflist": "00-rooknet.conflist",
+            "deployment": "uid-1",
+        })
+        .to_string()
+    };
+    let file = format!("{CREDENTIALS}/install.json");
+    site.node().write(&file, record("uninstalled"));
+    let agent = Agent::start(&site);
+    agent.wait_until_well();
+    for name in ["token", "ca.crt", "server"] {
+        assert!(site.node().read(&format!("{CREDENTIALS}/{name}")).is_none(), "{name}: {}", agent.log());
+    }
+    site.node().write(&file, record("installed"));
+    agent.wait_until("the token of a node that has rooknet again", || agent.token().is_some());
+}

@@ -163,6 +163,12 @@ fn a_lock_file_of_a_killed_call_goes_and_one_of_a_known_container_stays() {
     assert_eq!(node.entries("/run/rooknet/locks"), ["listed"]);
 }
 
+#[test]
+fn a_new_node_has_no_results_of_its_runtime_yet_and_that_is_no_fault() {
+    let stage = Stage::start(1);
+    assert_eq!(round(&stage, &[])["findings"], json!([]));
+}
+
 /// A node with an address of nobody, an hour old.
 fn with_ghost() -> Stage {
     let stage = Stage::start(1);

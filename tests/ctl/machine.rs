@@ -1,13 +1,12 @@
 //! A node with a primary network, and rooknetctl on it.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{CniTool, Namespace, Node, Outcome, run};
+use crate::support::{CniTool, Namespace, Node, Outcome, kill_points, run};
 
 /// Far beyond what anything takes: only a test that hangs comes to it.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -152,10 +151,8 @@ pub(crate) fn primary(name: &str) -> Value {
 
 /// The kill points that a command passes, in order.
 pub(crate) fn points(machine: &Machine, mut command: Command) -> Vec<String> {
-    let trace = PathBuf::from("/run/fault-trace");
-    command.env("ROOKNET_FAULT_TRACE", &trace);
-    run(command, b"").expect_success("the traced command");
-    let text = machine.node.read("/run/fault-trace").expect("a trace");
-    std::fs::remove_file(machine.node.path("/run/fault-trace")).unwrap();
-    String::from_utf8(text).unwrap().lines().filter(|line| line.starts_with("kill:")).map(str::to_owned).collect()
+    kill_points(&machine.node, |trace| {
+        command.env("ROOKNET_FAULT_TRACE", trace);
+        run(command, b"")
+    })
 }

@@ -262,6 +262,8 @@ fn other_numbers_in_the_text_are_those_of_the_source() {
         .find_map(|line| line.strip_prefix("rust-version = \""))
         .map_or_else(|| panic!("Cargo.toml has no rust-version"), |version| version.trim_end_matches('"').to_owned());
     assert!(prose("README.md").contains(&format!("Rust {minimum} or newer")), "{minimum}");
+    let image = format!("`localhost/rooknet:{}`", env!("CARGO_PKG_VERSION"));
+    assert!(prose("docs/install.md").contains(&image), "{image}");
 }
 
 #[test]

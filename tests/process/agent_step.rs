@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::fixture::Fixture;
-use crate::support::{Outcome, run};
+use crate::support::{Outcome, kill_points, run};
 
 impl Fixture {
     /// Runs a step (its table is in `tests/support/agent_step.rs`) with `input` as its stdin.
@@ -36,11 +36,7 @@ impl Fixture {
 impl Fixture {
     /// Where a step can be killed, in the order in which it passes the points.
     pub(crate) fn points_of(&self, words: &[&str], input: &str) -> Vec<String> {
-        const TRACE: &str = "/run/agent.trace";
-        self.node.write(TRACE, "");
-        self.step_with(words, input, &[("ROOKNET_FAULT_TRACE", TRACE)]).expect_success("the step without a fault");
-        let passed = String::from_utf8(self.node.read(TRACE).unwrap()).unwrap();
-        passed.lines().filter(|passing| passing.starts_with("kill:")).map(str::to_owned).collect()
+        kill_points(&self.node, |trace| self.step_with(words, input, &[("ROOKNET_FAULT_TRACE", trace)]))
     }
 
     /// Kills a step at a point.

@@ -12,10 +12,8 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, Pod, STORE};
-use crate::support::{Outcome, PluginCall, RunningCall, wait_until};
+use crate::support::{Outcome, PluginCall, RunningCall, traced, wait_until};
 
-/// Where a call writes down what it passes.
-const TRACE: &str = "/run/fault.trace";
 /// Where journals lie.
 pub(crate) const JOURNALS: &str = "/var/lib/rooknet/attachments";
 
@@ -53,10 +51,7 @@ impl Fixture {
     /// Runs a call and gives what it passes, in order, as ROOKNET_FAULT takes it: `kill:POINT` or `enospc:WRITE`, with
     /// `@N` from the second time on.
     pub(crate) fn trace(&self, call: &PluginCall) -> (Outcome, Vec<String>) {
-        self.node.write(TRACE, "");
-        let outcome = call.clone().env("ROOKNET_FAULT_TRACE", TRACE).run(&self.node);
-        let passed = String::from_utf8(self.node.read(TRACE).unwrap()).unwrap();
-        (outcome, passed.lines().map(str::to_owned).collect())
+        traced(&self.node, |trace| call.clone().env("ROOKNET_FAULT_TRACE", trace).run(&self.node))
     }
 
     /// The journal of `pod` and its eth0, if there is one.

@@ -39,14 +39,14 @@ fn main() {
     match arguments.as_slice() {
         ["drain", reason] => drop(draining::begin(state_dir, reason).unwrap()),
         ["undrain"] => println!("{}", draining::end(state_dir).unwrap()),
-        ["put", namespace, name] => snapshot.put(namespace, name, &input()).unwrap(),
+        ["put", namespace, name] => drop(snapshot.put(namespace, name, &input()).unwrap()),
         ["remove", namespace, name] => snapshot.remove(namespace, name).unwrap(),
         ["retain", known @ ..] => {
             let known = known.iter().map(|one| one.split_once('/').unwrap());
             let known = known.map(|(namespace, name)| (namespace.to_owned(), name.to_owned())).collect();
             println!("{}", snapshot.retain(&known).unwrap());
         }
-        ["beat", milliseconds] => snapshot.beat(Duration::from_millis(milliseconds.parse().unwrap())).unwrap(),
+        ["beat", milliseconds] => snapshot.beat(Duration::from_millis(milliseconds.parse().unwrap()), true).unwrap(),
         ["stop"] => snapshot.stop().unwrap(),
         ["take"] => take(run_dir, true),
         ["look"] => take(run_dir, false),

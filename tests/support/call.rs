@@ -275,3 +275,23 @@ fn clear_cni_variables(command: &mut Command) {
         }
     }
 }
+
+/// Runs something by `run`, whose program is to get the given file as `ROOKNET_FAULT_TRACE`: its outcome, and what it
+/// passed, in order, as ROOKNET_FAULT takes it: `kill:POINT` or `enospc:WRITE`, with `@N` from the second time on.
+pub(crate) fn traced(node: &Node, run: impl FnOnce(&str) -> Outcome) -> (Outcome, Vec<String>) {
+    const TRACE: &str = "/run/fault.trace";
+    node.write(TRACE, "");
+    let outcome = run(TRACE);
+    let passed = String::from_utf8(node.read(TRACE).unwrap()).unwrap();
+    std::fs::remove_file(node.path(TRACE)).unwrap();
+    (outcome, passed.lines().map(str::to_owned).collect())
+}
+
+/// The same of something that must succeed: where it can be killed.
+#[track_caller]
+pub(crate) fn kill_points(node: &Node, run: impl FnOnce(&str) -> Outcome) -> Vec<String> {
+    let (outcome, mut passed) = traced(node, run);
+    outcome.expect_success("the run without a fault");
+    passed.retain(|passing| passing.starts_with("kill:"));
+    passed
+}

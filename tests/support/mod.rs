@@ -27,6 +27,6 @@ mod node;
 #[cfg(feature = "cli")]
 pub(crate) mod runtime;
 
-pub(crate) use call::{CniTool, Outcome, PluginCall, RunningCall, run, tools};
+pub(crate) use call::{CniTool, Outcome, PluginCall, RunningCall, kill_points, run, tools, traced};
 pub(crate) use namespace::{Link, Namespace, Route};
 pub(crate) use node::{HeldLock, Lease, Node, Process, Switch, kernel_has, wait_until};

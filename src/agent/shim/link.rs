@@ -18,9 +18,9 @@ use crate::state::shims::{Record, Shims};
 /// Kinds of links that are ever made here.
 const KINDS: [&str; 2] = ["macvlan", "ipvlan"];
 
-/// Variables of the link: it announces itself when it comes up; it speaks for its own address alone, never for those of the node's other links, with which it
-/// shares a wire; it takes answers whose way back is another link; and it takes neither addresses nor routes from
-/// routers.
+/// Variables of the link: it announces itself when it comes up; it speaks for its own address alone, never for those of
+/// the node's other links, with which it shares a wire; it takes answers whose way back is another link; and it takes
+/// neither addresses nor routes from routers.
 const VARIABLES: [(Family, &str, &str); 7] = [
     (Family::Ipv4, "arp_notify", "1"),
     (Family::Ipv6, "ndisc_notify", "1"),

@@ -29,8 +29,8 @@ use crate::kernel::netns::Netns;
 use crate::kernel::sysctl::{self, Family, Key};
 use crate::multinet::definition::Definition;
 use crate::state::networks::ConfDir;
-use crate::state::shims::{Record, Shims};
-use wanted::{Name, Wanted};
+use crate::state::shims::Shims;
+use wanted::Wanted;
 
 /// What a round works on.
 #[derive(Clone, Copy, Debug)]
@@ -164,7 +164,7 @@ fn marked<'a>(
 ) -> BTreeMap<String, &'a Definition> {
     let mut marked = BTreeMap::new();
     for definition in inputs.definitions {
-        let network = format!("{}/{}", definition.namespace, definition.name);
+        let network = definition.reference();
         let is_trusted = inputs.trusted_namespaces.is_none_or(|trusted| trusted.contains(&definition.namespace));
         match wanted::is_marked(definition) {
             _ if inputs.marked.contains(&network) => drop(marked.insert(network, definition)),
@@ -264,17 +264,4 @@ async fn strict_filter(wanted: &Wanted, master: &str, node: &Netlink) -> anyhow:
         wanted.name.link,
         wanted.name.link
     )))
-}
-
-/// The name of a network's link: `shim-` and eight digits.
-pub fn link_name(network: &str) -> String {
-    Name::of(network).link
-}
-
-/// The links that were made here, by what is recorded.
-///
-/// # Errors
-/// When the records cannot be read.
-pub fn recorded(state_dir: &Path) -> anyhow::Result<Vec<Record>> {
-    Ok(Shims::new(state_dir).all()?)
 }

@@ -80,7 +80,7 @@ impl Wanted {
         node_name: &str,
         node: &Netlink,
     ) -> anyhow::Result<Wanted> {
-        let network_name = format!("{}/{}", definition.namespace, definition.name);
+        let network_name = definition.reference();
         let share = share(definition, node_name)?;
         let mut network = configuration(definition, conf_dir)?;
         delegate::resolve_masters(&mut network, node).await?;

@@ -15,9 +15,9 @@ pub(super) struct Expected<'a> {
     pub(super) account: &'a str,
 }
 
-/// The claims that a token of the plugin's must have.
+/// A token of the plugin's, by the claims that it must have.
 #[derive(Clone, Debug)]
-pub(super) struct Claims {
+pub(super) struct PluginToken {
     /// Seconds since 1970.
     expires: u64,
     issued: u64,
@@ -27,17 +27,17 @@ pub(super) struct Claims {
     node_uid: Option<String>,
 }
 
-impl Claims {
-    /// Those of a token.
+impl PluginToken {
+    /// Reads a token.
     ///
     /// # Errors
     /// Why it is none; nothing of the token is in it.
-    pub(super) fn of(token: &str) -> Result<Claims, &'static str> {
+    pub(super) fn of(token: &str) -> Result<PluginToken, &'static str> {
         let claims::Claims { expires, issued, node, node_uid, account, .. } = claims::Claims::of(token)?;
         let (Some(expires), Some(issued), Some(account)) = (expires, issued, account) else {
             return Err("it does not say whose it is, since when, and until when");
         };
-        Ok(Claims { expires, issued, account, node, node_uid })
+        Ok(PluginToken { expires, issued, account, node, node_uid })
     }
 
     /// The uid of the node that it is bound to.
@@ -104,7 +104,7 @@ mod tests {
             ("node-a", "kube-system", "default", Some("another service account")),
         ] {
             let reason =
-                Claims::of(&token(node, namespace, account, 1000, 2000)).unwrap().reason_to_renew(&expected, now);
+                PluginToken::of(&token(node, namespace, account, 1000, 2000)).unwrap().reason_to_renew(&expected, now);
             assert_eq!(reason.is_some(), word.is_some(), "{node} {namespace} {account}");
             assert!(word.is_none_or(|word| reason.unwrap().contains(word)));
         }
@@ -114,9 +114,8 @@ mod tests {
     fn half_of_a_life_is_counted_from_the_tokens_own_times() {
         let expected = Expected { node: "a", namespace: "b", account: "c" };
         for (issued, expires, half) in [(1000, 1600, 1300), (0, 86_400, 43_200), (7, 7, 7), (9, 3, 9)] {
-            let claims = Claims::of(&token("a", "b", "c", issued, expires)).unwrap();
-            let is_due =
-                |seconds| claims.reason_to_renew(&expected, UNIX_EPOCH + Duration::from_secs(seconds)).is_some();
+            let read = PluginToken::of(&token("a", "b", "c", issued, expires)).unwrap();
+            let is_due = |seconds| read.reason_to_renew(&expected, UNIX_EPOCH + Duration::from_secs(seconds)).is_some();
             assert!(is_due(half) && (half == 0 || !is_due(half - 1)), "{issued} to {expires}");
         }
     }
@@ -124,7 +123,7 @@ mod tests {
     #[test]
     fn what_is_no_token_is_refused_without_repeating_it() {
         for text in ["", "SECRET", "a.SECRET", "a.SECRET.c", "a.b.c.SECRET", "e30.e30.SECRET"] {
-            assert!(!Claims::of(text).unwrap_err().contains("SECRET"), "{text}");
+            assert!(!PluginToken::of(text).unwrap_err().contains("SECRET"), "{text}");
         }
     }
 }
