@@ -20,3 +20,4 @@ mod shim;
 mod stage;
 #[path = "../tests/support/mod.rs"]
 mod support;
+mod whereabouts;

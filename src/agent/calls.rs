@@ -31,29 +31,32 @@ pub(super) async fn run(shared: Rc<Shared>) {
 /// Takes what there is; whether there may be more.
 fn take(shared: &Shared) -> Result<bool> {
     let about = "the records of calls";
-    let Some(taken) = calls::take(&shared.options.run_dir).context(about)? else { return Ok(false) };
+    let taken = calls::take_each(&shared.options.run_dir, |record| note(shared, &record)).context(about)?;
+    let Some(taken) = taken else { return Ok(false) };
     let skipped = u64::try_from(taken.skipped).unwrap_or(u64::MAX);
     if skipped > 0 {
         shared.metrics.unreadable_records.inc_by(skipped);
         log::warn!("{skipped} lines among the records of calls could not be read: is the plugin of another version?");
     }
-    for record in &taken.records {
-        count(&shared.metrics, record);
-        if record.cause == Cause::Api && record.error.contains(UNAUTHORIZED) {
-            shared.refused.notify_one();
-        }
-        for event in record.events() {
-            shared.events.add(Item {
-                pod: (record.namespace.clone(), record.pod.clone()),
-                uid: record.uid.clone(),
-                is_warning: event.is_warning,
-                reason: event.reason,
-                message: event.message,
-            });
-        }
-    }
     taken.done().context(about)?;
     Ok(true)
+}
+
+/// What becomes of a record.
+fn note(shared: &Shared, record: &Record) {
+    count(&shared.metrics, record);
+    if record.cause == Cause::Api && record.error.contains(UNAUTHORIZED) {
+        shared.refused.notify_one();
+    }
+    for event in record.events() {
+        shared.events.add(Item {
+            pod: (record.namespace.clone(), record.pod.clone()),
+            uid: record.uid.clone(),
+            is_warning: event.is_warning,
+            reason: event.reason,
+            message: event.message,
+        });
+    }
 }
 
 fn count(metrics: &Metrics, record: &Record) {

@@ -81,7 +81,7 @@ pub(super) fn read(place: &Place) -> Result<(Known, Vec<Finding>)> {
     let mut known = Known {
         collector: Collector::without_entry(OWN_TYPE, &state_dir, &bin_dir)?,
         state_dir,
-        node: host::name(),
+        node: record.as_ref().and_then(recorded_name).unwrap_or_else(host::name),
         shown: None,
         primary: None,
         source: None,
@@ -94,6 +94,11 @@ pub(super) fn read(place: &Place) -> Result<(Known, Vec<Finding>)> {
     }
     known.primary = primary(record.as_ref(), known.shown.as_ref());
     Ok((known, findings))
+}
+
+/// The node's name as it was installed: where the conflist is gone, nothing else has it, and a host's may be another.
+fn recorded_name(record: &Record) -> Option<String> {
+    record.keys.get("nodeName").and_then(serde_json::Value::as_str).map(str::to_owned)
 }
 
 /// A conflist with rooknet's entry.

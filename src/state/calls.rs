@@ -6,7 +6,7 @@
 //! one, keep a line from being written into a file that has just been read.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -295,6 +295,16 @@ impl Taken {
 /// # Errors
 /// When a file cannot be renamed or read.
 pub fn take(run_dir: &Path) -> Result<Option<Taken>, Error> {
+    let mut records = Vec::new();
+    let taken = take_each(run_dir, |record| records.push(record))?;
+    Ok(taken.map(|taken| Taken { records, ..taken }))
+}
+
+/// The same for who has little memory: each record goes to `each` as it is read, and [`Taken::records`] stays empty.
+///
+/// # Errors
+/// As [`take`]; some records may have gone to `each` before, and will again.
+pub fn take_each(run_dir: &Path, mut each: impl FnMut(Record)) -> Result<Option<Taken>, Error> {
     let (path, taken) = (path(run_dir), taken_path(run_dir));
     let file = match open_taken(&taken)? {
         Some(file) => file,
@@ -314,17 +324,24 @@ pub fn take(run_dir: &Path) -> Result<Option<Taken>, Error> {
     }
     // Writers that came at once may have gone beyond the limit together; not by as much again.
     let bound = SIZE_LIMIT.saturating_mul(2);
-    let mut content = Vec::new();
-    (&file).take(bound).read_to_end(&mut content).map_err(Error::io("read", &taken))?;
-    let (mut records, mut skipped) = (Vec::new(), 0_usize);
-    for line in content.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let record = (line.len() < LINE_LIMIT).then(|| serde_json::from_slice::<Record>(line).ok()).flatten();
+    let mut reader = BufReader::new((&file).take(bound));
+    let (mut line, mut skipped) = (Vec::new(), 0_usize);
+    loop {
+        line.clear();
+        if reader.read_until(b'\n', &mut line).map_err(Error::io("read", &taken))? == 0 {
+            break;
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        if text.is_empty() {
+            continue;
+        }
+        let record = (text.len() < LINE_LIMIT).then(|| serde_json::from_slice::<Record>(text).ok()).flatten();
         match record.filter(|record| !record.command.is_empty()) {
-            Some(record) => records.push(record),
+            Some(record) => each(record),
             None => skipped = skipped.saturating_add(1),
         }
     }
-    Ok(Some(Taken { records, skipped, path: taken, _file: file }))
+    Ok(Some(Taken { records: Vec::new(), skipped, path: taken, _file: file }))
 }
 
 fn open_taken(path: &Path) -> Result<Option<File>, Error> {

@@ -8,6 +8,7 @@ mod api;
 mod before;
 mod master;
 mod multus;
+mod new_node;
 mod primary;
 mod reboot;
 mod token;

@@ -34,11 +34,9 @@ impl<'a> Multus<'a> {
             // The daemon puts it into its place when it is ready.
             node.write("/etc/cni/00-multus.conf", &conflist.to_string());
             node.write("/etc/cni/multus-daemon.json", &daemon.to_string());
-            // An administrator's: Multus must be held up by no right that it lacks.
-            let server = stage.kubectl(&["config", "view", "--raw", "--output", "json"]);
-            let mut kubeconfig: serde_json::Value = serde_json::from_str(&server).unwrap();
-            kubeconfig["clusters"][0]["cluster"]["server"] = json!("https://10.96.0.1:443");
-            node.write("/etc/cni/multus.kubeconfig", &kubeconfig.to_string());
+            let kubeconfig = stage.kubeconfig_of_node();
+            node.write("/etc/cni/multus.kubeconfig", &kubeconfig);
+            let kubeconfig: serde_json::Value = serde_json::from_str(&kubeconfig).unwrap();
             // Where a pod's credentials are.
             let token = kubeconfig["users"][0]["user"]["token"].as_str().expect("the administrator's token");
             node.shell("mkdir -p /run/secrets/kubernetes.io/serviceaccount");

@@ -45,6 +45,16 @@ provoked! {
     "not-installed": fn a_node_without_our_conflist_is_told(ward) {
         ward.remove(CONFLIST);
         ward.shows("not-installed", &["/etc/cni/net.d"]);
+        // The record has what the conflist no longer says.
+        let record = json!({
+            "format": 1, "state": "installed", "version": "0.1.0", "mode": "chained", "binDir": "/opt/cni/bin",
+            "confDir": "/etc/cni/net.d", "stateDir": "/var/lib/rooknet", "conflist": "00-rooknet.conflist",
+            "keys": {"nodeName": "the-node"},
+        });
+        ward.fixture.node.write("/etc/cni/rooknet/install.json", record.to_string());
+        let outcome = ward.ctl(&["doctor"]);
+        assert!(String::from_utf8_lossy(&outcome.stdout).starts_with("node the-node:"), "{outcome}");
+        ward.remove("/etc/cni/rooknet/install.json");
         ward.write_conflist(&json!({}));
     }
 
