@@ -24,18 +24,12 @@ impl<'a> Multus<'a> {
             stage.define_network(name, &definition(name, master));
         }
         for node in stage.nodes() {
+            // It writes its conflist itself when it is ready, with the first other one as the default network.
             let daemon = json!({"chrootDir": "", "cniVersion": "0.3.1", "logLevel": "error", "logToStderr": true,
-                "cniConfigDir": "/etc/cni/net.d", "multusConfigFile": "/etc/cni/00-multus.conf", "socketDir": "/run/multus/",
-                "binDir": "/opt/cni/bin", "kubeconfig": "/etc/cni/multus.kubeconfig"});
-            let conflist = json!({"cniVersion": "1.1.0", "name": "pods", "type": "multus-shim",
-                "socketDir": "/run/multus/", "capabilities": {"portMappings": true}, "logToStderr": true,
-                "clusterNetwork": "/etc/cni/net.d/10-primary.conflist", "binDir": "/opt/cni/bin",
-                "kubeconfig": "/etc/cni/multus.kubeconfig"});
-            // The daemon puts it into its place when it is ready.
-            node.write("/etc/cni/00-multus.conf", &conflist.to_string());
+                "cniConfigDir": "/etc/cni/net.d", "multusAutoconfigDir": "/etc/cni/net.d", "multusConfigFile": "auto",
+                "socketDir": "/run/multus/", "binDir": "/opt/cni/bin"});
             node.write("/etc/cni/multus-daemon.json", &daemon.to_string());
             let kubeconfig = stage.kubeconfig_of_node();
-            node.write("/etc/cni/multus.kubeconfig", &kubeconfig);
             let kubeconfig: serde_json::Value = serde_json::from_str(&kubeconfig).unwrap();
             // Where a pod's credentials are.
             let token = kubeconfig["users"][0]["user"]["token"].as_str().expect("the administrator's token");
@@ -53,8 +47,7 @@ impl<'a> Multus<'a> {
                 daemon.display()
             ));
             stage.wait_for("Multus's daemon answers", || {
-                node.enter(&["curl", "--silent", "--unix-socket", "/run/multus/multus.sock", "http://x/healthz"])
-                    .success()
+                node.enter(&["test", "-S", "/run/multus/multus.sock"]).success() && node.read(CONFLIST).is_some()
             });
         }
         for node in NODES {
@@ -73,7 +66,7 @@ impl Drop for Multus<'_> {
                 "sh",
                 "-c",
                 &format!(
-                    "rm -f {CONFLIST} /etc/cni/00-multus.conf /opt/cni/bin/multus-shim /etc/cni/multus-daemon.json /etc/cni/multus.kubeconfig
+                    "rm -f {CONFLIST} /opt/cni/bin/multus-shim /etc/cni/multus-daemon.json
                  kill $(cat /run/multus.pid); rm -rf /run/secrets /run/multus.pid /run/multus /run/multus.log /var/lib/cni/multus"
                 ),
             ]);
