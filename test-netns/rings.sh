@@ -75,13 +75,16 @@ ring_cluster() {
     ./deploy/image.sh
     # Compiled before the cluster is there, so that no kubelet waits for the compiler.
     "${cargo_test[@]}" --test cluster --no-run
+    local failed=0
     CLUSTER_DIR=$(mktemp -d "${TMPDIR:-/tmp}/rooknet-cluster.XXXXXX")
     export CLUSTER_DIR
     trap './test-cluster/cluster.sh down "$CLUSTER_DIR"; rm -rf "$CLUSTER_DIR"' EXIT
     ./test-cluster/cluster.sh up "$CLUSTER_DIR" 2>"$logs/cluster-up.log" || fail "no cluster: see $logs/cluster-up.log"
     ROOKNET=$PWD/target/dist/rooknet ROOKNETCTL=$PWD/target/dist/rooknetctl \
         ROOKNET_IMAGE=$PWD/target/dist/rooknet-image.tar \
-        "${cargo_test[@]}" --no-fail-fast --test cluster -- --test-threads 1 --show-output
+        "${cargo_test[@]}" --no-fail-fast --test cluster -- --test-threads 1 --show-output || failed=1
+    cat "$CLUSTER_DIR/case-times"
+    return $failed
 }
 
 # What the tests start again and again.

@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -62,6 +64,7 @@ pub(crate) struct Stage {
     directory: PathBuf,
     nodes: [Node; 2],
     before: [Holdings; 2],
+    begun: Instant,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -87,7 +90,14 @@ impl Stage {
         );
         let nodes = NODES.map(|name| Node::new(name, &directory));
         let api = Api::new(&directory.join("kubeconfig"));
-        let mut stage = Self { api, directory, nodes, before: [Holdings::new(), Holdings::new()], _turn: turn };
+        let mut stage = Self {
+            api,
+            directory,
+            nodes,
+            before: [Holdings::new(), Holdings::new()],
+            begun: Instant::now(),
+            _turn: turn,
+        };
         stage.recover();
         stage.define_kind();
         stage.define_networks();
@@ -243,6 +253,17 @@ impl Stage {
             let _ = writeln!(text, "rooknet's log on {}: {log}", node.name);
         }
         text
+    }
+}
+
+/// A case is over: how long it took goes into the list that the ring prints at the end.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let case = thread::current().name().unwrap_or_default().to_owned();
+        let path = self.directory.join("case-times");
+        if let Ok(mut file) = OpenOptions::new().append(true).create(true).open(path) {
+            let _ = writeln!(file, "{:7.1} s  {case}", self.begun.elapsed().as_secs_f64());
+        }
     }
 }
 
